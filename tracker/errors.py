@@ -1,0 +1,72 @@
+"""Every error the tracker raises on purpose.
+
+TrackerError                 its text is written for people: the thing, the problem, the way out
+├── InputError               what was typed or sent cannot be used            exit 2, HTTP 400
+│   └── SettingsError        a setting is wrong                               exit 2
+├── StoreError               the database cannot do it now                    exit 3, HTTP 503
+│   ├── SchemaError          the schema is missing, outdated or too new       exit 3
+│   └── AlreadyRunningError  another `tracker run` holds this database        exit 3
+└── HeyGenError              HeyGen did not answer a status
+    ├── NotFoundError        "no such translation", perhaps not for good
+    ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense
+    └── AccountError         concerns every request of this API key
+        ├── KeyRejectedError     401, 403
+        └── RateLimitedError     429, with the delay HeyGen asks for
+"""
+
+
+class TrackerError(Exception):
+    """What people are told; never a traceback."""
+
+
+class InputError(TrackerError):
+    """What was typed or sent cannot be used as it is."""
+
+
+class SettingsError(InputError):
+    """A setting is wrong; the text names it, the problem and an example."""
+
+
+class StoreError(TrackerError):
+    """The database cannot do it now."""
+
+
+class SchemaError(StoreError):
+    """The schema is missing, older than this program, or newer."""
+
+
+class AlreadyRunningError(StoreError):
+    """Another `tracker run` holds this database."""
+
+
+class HeyGenError(TrackerError):
+    """HeyGen did not answer with a status."""
+
+
+class NotFoundError(HeyGenError):
+    """HeyGen says that there is no such translation, perhaps not for good (heygen-api section 3)."""
+
+
+class TransientError(HeyGenError):
+    """Nothing was learnt, and the next attempt may work."""
+
+
+class AccountError(HeyGenError):
+    """Concerns every request made with this API key, so the whole poller has to wait."""
+
+
+class KeyRejectedError(AccountError):
+    """HeyGen refuses the API key (401, 403)."""
+
+
+class RateLimitedError(AccountError):
+    """HeyGen asks for silence (429).
+
+    `retry_after` is in seconds, None where HeyGen named no delay; `quota` says that the account's
+    quota is used up, so that waiting alone does not help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, quota: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.quota = quota
