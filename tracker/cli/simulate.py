@@ -1,0 +1,126 @@
+"""`tracker simulate`: HeyGen's look-alike on a port of this machine."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracker.errors import InputError
+from tracker.simulator.app import DEFAULT_KEY, create_app
+from tracker.simulator.delivery import Endpoint, SignatureHeader
+from tracker.simulator.scenario import load_scenario
+from tracker.simulator.server import base_url, serve
+
+FAULTS = "What goes wrong (rates from 0 to 1)"
+TIMES = "How long it takes (seconds, MIN,MAX)"
+
+
+def simulate(
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8399",
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Where webhooks go, e.g. http://127.0.0.1:8321/webhooks/heygen.")
+    ] = None,
+    webhook_secret: Annotated[
+        str | None, typer.Option(help="Signs the webhooks; without it they are not signed.")
+    ] = None,
+    signature_header: Annotated[
+        SignatureHeader, typer.Option(help="The header that carries the signature.")
+    ] = "Signature",
+    api_key: Annotated[list[str] | None, typer.Option(help=f"A valid key. [default: {DEFAULT_KEY}]")] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML or JSON; flags win over it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed tells the same story.")] = None,
+    pending_seconds: Annotated[
+        str | None, typer.Option(metavar="MIN,MAX", help="Time in the queue.", rich_help_panel=TIMES)
+    ] = None,
+    running_seconds: Annotated[
+        str | None, typer.Option(metavar="MIN,MAX", help="Time of rendering.", rich_help_panel=TIMES)
+    ] = None,
+    late_seconds: Annotated[
+        str | None, typer.Option(metavar="MIN,MAX", help="How late late webhooks are.", rich_help_panel=TIMES)
+    ] = None,
+    latency_seconds: Annotated[
+        str | None, typer.Option(metavar="MIN,MAX", help="Delay of status answers.", rich_help_panel=TIMES)
+    ] = None,
+    failure_rate: Annotated[
+        float | None, typer.Option(help="Translations that fail.", rich_help_panel=FAULTS)
+    ] = None,
+    url_delay_rate: Annotated[
+        float | None, typer.Option(help="Successes whose url comes later.", rich_help_panel=FAULTS)
+    ] = None,
+    webhook_lost: Annotated[
+        float | None, typer.Option(help="Webhooks never sent.", rich_help_panel=FAULTS)
+    ] = None,
+    webhook_doubled: Annotated[
+        float | None, typer.Option(help="Webhooks sent twice.", rich_help_panel=FAULTS)
+    ] = None,
+    webhook_late: Annotated[
+        float | None, typer.Option(help="Webhooks held back.", rich_help_panel=FAULTS)
+    ] = None,
+    webhook_reordered: Annotated[
+        float | None, typer.Option(help="Webhooks overtaken by another's.", rich_help_panel=FAULTS)
+    ] = None,
+    error_rate: Annotated[
+        float | None, typer.Option(help="Broken status answers.", rich_help_panel=FAULTS)
+    ] = None,
+    not_found_rate: Annotated[
+        float | None, typer.Option(help="Ids unknown at first.", rich_help_panel=FAULTS)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
+) -> None:
+    """Run a HeyGen look-alike: translations that queue, render and end, and webhooks about them.
+
+    Example: tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s3cret
+    --webhook-lost 0.3 --error-rate 0.1
+
+    Then let the daemon use it: TRACKER_HEYGEN_BASE_URL=http://127.0.0.1:8399
+    TRACKER_HEYGEN_API_KEY=simulator-key TRACKER_WEBHOOK_SECRET=s3cret tracker run
+    """
+    flags: dict[str, object] = {
+        "seed": seed,
+        "pending_seconds": pending_seconds,
+        "running_seconds": running_seconds,
+        "late_seconds": late_seconds,
+        "latency_seconds": latency_seconds,
+        "failure_rate": failure_rate,
+        "url_delay_rate": url_delay_rate,
+        "webhook_lost": webhook_lost,
+        "webhook_doubled": webhook_doubled,
+        "webhook_late": webhook_late,
+        "webhook_reordered": webhook_reordered,
+        "error_rate": error_rate,
+        "not_found_rate": not_found_rate,
+    }
+    host, port = _address(listen)
+    endpoint = _endpoint(webhook_url, webhook_secret, signature_header)
+    app = create_app(load_scenario(scenario, flags), keys=api_key or [DEFAULT_KEY], endpoint=endpoint)
+    serve(app, host, port, lambda host, port: _announce(base_url(host, port), as_json=as_json))
+
+
+def _endpoint(url: str | None, secret: str | None, header: SignatureHeader) -> Endpoint | None:
+    if url is None:
+        if secret is not None:
+            raise InputError(
+                "--webhook-secret: needs --webhook-url, e.g. http://127.0.0.1:8321/webhooks/heygen"
+            )
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise InputError(
+            f"--webhook-url {url}: not a URL; for example: http://127.0.0.1:8321/webhooks/heygen"
+        )
+    return Endpoint(url, secret, signature_header=header)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit():
+        raise InputError(f"--listen {listen}: not HOST:PORT; for example: 127.0.0.1:8399")
+    return host.strip("[]"), int(port)
+
+
+def _announce(url: str, *, as_json: bool) -> None:
+    # Flushed, because other programs wait for this line.
+    line = json.dumps({"event": "listening", "url": url}) if as_json else f"simulator listening on {url}"
+    print(line, flush=True)

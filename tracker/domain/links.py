@@ -1,0 +1,20 @@
+"""Until when a result link works (heygen-api section 5)."""
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+LIFETIME = timedelta(days=7)
+
+
+def expires_at(url: str, fetched_at: datetime) -> datetime:
+    """What the url itself says (CloudFront `Expires`, S3 `X-Amz-Date` + `X-Amz-Expires`), else 7 days."""
+    try:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        if "Expires" in query:
+            return datetime.fromtimestamp(int(query["Expires"]), UTC)
+        if "X-Amz-Date" in query and "X-Amz-Expires" in query:
+            signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            return signed + timedelta(seconds=int(query["X-Amz-Expires"]))
+    except (ValueError, OverflowError, OSError):
+        return fetched_at + LIFETIME
+    return fetched_at + LIFETIME

@@ -1,0 +1,70 @@
+"""What one source said of one translation at one moment."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from tracker.domain.status import Source, Status
+
+
+class ProblemKind(StrEnum):
+    """Why a poll learnt nothing about its translation."""
+
+    NOT_FOUND = "not_found"
+    INVALID_ID = "invalid_id"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A poll that learnt nothing: it is noted on the translation and never changes its status."""
+
+    kind: ProblemKind
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """The fields of a translation besides its status; None where the source did not say."""
+
+    title: str | None = None
+    output_language: str | None = None
+    input_language: str | None = None
+    message: str | None = None
+    url: str | None = None
+    caption_url: str | None = None
+    audio_url: str | None = None
+    srt_url: str | None = None
+    vtt_url: str | None = None
+    duration_seconds: float | None = None
+    provider_created_at: datetime | None = None
+    api_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What `source` said at `observed_at` (for a poll: when it was asked, so never too late).
+
+    `status` is None where the source made no claim, or used a word we do not know; the raw word is
+    in `provider_status`. `occurred_at` is HeyGen's own time of the event where it gives one.
+    A `hint` may be untrue: it only moves the next poll forward.
+    """
+
+    source: Source
+    observed_at: datetime
+    video_translate_id: str | None = None
+    callback_id: str | None = None
+    status: Status | None = None
+    provider_status: str | None = None
+    occurred_at: datetime | None = None
+    details: Details = field(default_factory=Details)
+    problem: Problem | None = None
+    hint: bool = False
+
+    @property
+    def is_informed(self) -> bool:
+        """True where HeyGen itself spoke about this very translation."""
+        return not self.hint and self.problem is None and self.source is not Source.MANUAL

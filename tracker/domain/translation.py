@@ -1,0 +1,34 @@
+"""A translation as it is stored: what decisions are made from."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tracker.domain.observation import Details
+from tracker.domain.status import Attention, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """One tracked HeyGen video translation. Times are aware and UTC."""
+
+    id: int
+    video_translate_id: str | None
+    callback_id: str | None
+    status: Status
+    created_at: datetime
+    details: Details = field(default_factory=Details)
+    provider_status: str | None = None
+    url_fetched_at: datetime | None = None
+    attention: Attention | None = None
+    attention_since: datetime | None = None
+    last_error: str | None = None
+    next_poll_at: datetime | None = None
+    poll_count: int = 0
+    poll_failures: int = 0
+    failing_since: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def started_at(self) -> datetime:
+        """When it began, as well as we know: HeyGen's time, else the time it was first tracked."""
+        return self.details.provider_created_at or self.created_at

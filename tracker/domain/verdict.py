@@ -1,0 +1,165 @@
+"""All that one observation does to one translation, put together from the rules."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tracker.domain.cadence import Cadence, next_poll
+from tracker.domain.decide import Change, contradicts, decide, settles_conflict
+from tracker.domain.links import expires_at
+from tracker.domain.observation import Details, Observation, ProblemKind
+from tracker.domain.status import Attention, Source, Status
+from tracker.domain.translation import Translation
+
+NOT_FOUND_POLLS = 3
+NOT_FOUND_FOR = timedelta(minutes=2)
+EVENT_TIME_TRUSTED_FOR = timedelta(days=30)
+OF_THE_END = frozenset({"message", "url", "caption_url", "audio_url", "srt_url", "vtt_url"})
+
+
+class Outcome(StrEnum):
+    """What became of an observation, or of the delivery that brought it."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    HINT = "hint"
+    IGNORED = "ignored"  # authentic, but of another product
+    UNKNOWN = "unknown"  # of our product, but it names no translation that can be found
+    ERROR = "error"  # authentic, but unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The change, if any, and the columns to write, by name."""
+
+    change: Change | None
+    updates: dict[str, object]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """How many polls in a row learnt nothing, since when, and why the latest did not."""
+
+    count: int = 0
+    since: datetime | None = None
+    error: str | None = None
+
+
+def judge(current: Translation, seen: Observation, cadence: Cadence, stretch: float = 1.0) -> Verdict:
+    """Everything that `seen` does to `current`; nothing is read but the arguments."""
+    change = decide(current, seen)
+    updates = _told(current, seen, change) | _ending(current, seen, change)
+    failing = _failing(current, seen, change)
+    attention = _attention(current, seen, change, updates.get("url", current.details.url), failing, cadence)
+    due = next_poll(cadence, current, seen, change, attention, failures=failing.count, stretch=stretch)
+    updates |= _differing(
+        current,
+        attention=attention,
+        poll_failures=failing.count,
+        failing_since=failing.since,
+        last_error=failing.error,
+        next_poll_at=due,
+    )
+    if "attention" in updates:
+        updates["attention_since"] = attention and seen.observed_at
+    outcome = _outcome(seen, change, updates)
+    if seen.source is Source.POLL:
+        updates |= {"last_polled_at": seen.observed_at, "poll_count": current.poll_count + 1}
+    return Verdict(change, updates, outcome)
+
+
+def _told(current: Translation, seen: Observation, change: Change | None) -> dict[str, object]:
+    """The details that may be believed: a webhook fills blanks, HeyGen's own answer or a change replaces."""
+    if seen.hint or seen.problem or (contradicts(current, seen) and not change):
+        return {}
+    backward = change is None and seen.status is not None and seen.status is not current.status
+    told: dict[str, object] = {}
+    for name in (field.name for field in fields(Details)):
+        value, known = getattr(seen.details, name), getattr(current.details, name)
+        replaceable = known is None or change is not None or seen.source.asks_heygen
+        if value not in (None, known) and replaceable and not (backward and name in OF_THE_END):
+            told[name] = value
+    if isinstance(url := told.get("url"), str):
+        told |= {"url_fetched_at": seen.observed_at, "url_expires_at": expires_at(url, seen.observed_at)}
+    if not backward and seen.provider_status not in (None, current.provider_status):
+        told["provider_status"] = seen.provider_status
+    if seen.callback_id is not None and current.callback_id is None:
+        told["callback_id"] = seen.callback_id
+    return told
+
+
+def _ending(current: Translation, seen: Observation, change: Change | None) -> dict[str, object]:
+    """When it ended: HeyGen's own time where it gives a credible one, else when we saw the end."""
+    if change is None or (change.old.is_final and change.new.is_final):
+        return {}
+    if not change.new.is_final:
+        return {"finished_at": None, "message": None} if change.old.is_final else {}
+    said = seen.occurred_at
+    credible = said is not None and timedelta(0) <= seen.observed_at - said < EVENT_TIME_TRUSTED_FOR
+    return {"finished_at": said if credible else seen.observed_at}
+
+
+def _failing(current: Translation, seen: Observation, change: Change | None) -> _Failing:
+    """Counts polls in a row that learnt nothing; any word of HeyGen about this translation ends the row."""
+    if seen.source is Source.POLL and (seen.problem or _is_stale_about_end(current, seen)):
+        error = str(seen.problem) if seen.problem and not current.status.is_final else None
+        same_kind = _kind(error) == _kind(current.last_error)
+        since = current.failing_since if same_kind else None
+        return _Failing((current.poll_failures if same_kind else 0) + 1, since or seen.observed_at, error)
+    if seen.is_informed or change:
+        return _Failing()
+    return _Failing(current.poll_failures, current.failing_since, current.last_error)
+
+
+def _is_stale_about_end(current: Translation, seen: Observation) -> bool:
+    """The status endpoint has not caught up yet with an end that a webhook reported."""
+    return current.status.is_final and (seen.status is None or not seen.status.is_final)
+
+
+def _attention(
+    current: Translation,
+    seen: Observation,
+    change: Change | None,
+    url: object,
+    failing: _Failing,
+    cadence: Cadence,
+) -> Attention | None:
+    """The most pressing reason for a person to look, or None."""
+    status = change.new if change else current.status
+    if contradicts(current, seen) and not change:
+        return Attention.CONFLICT
+    if current.attention is Attention.CONFLICT and not change and not settles_conflict(current, seen):
+        return Attention.CONFLICT
+    if status.is_final:
+        return Attention.URL_MISSING if status is Status.SUCCESS and not url else None
+    return _attention_while_open(current, seen, change, failing, cadence)
+
+
+def _attention_while_open(
+    current: Translation, seen: Observation, change: Change | None, failing: _Failing, cadence: Cadence
+) -> Attention | None:
+    kind = seen.problem.kind if seen.problem else None
+    lost = failing.since is not None and seen.observed_at - failing.since >= NOT_FOUND_FOR
+    if kind is ProblemKind.INVALID_ID:
+        return Attention.INVALID_ID
+    if kind is ProblemKind.NOT_FOUND and lost and failing.count >= NOT_FOUND_POLLS:
+        return Attention.NOT_FOUND
+    sticky = current.attention in (Attention.NOT_FOUND, Attention.INVALID_ID)
+    if sticky and not seen.is_informed and not change:
+        return current.attention
+    return Attention.OVERDUE if seen.observed_at - current.started_at > cadence.overdue_after else None
+
+
+def _outcome(seen: Observation, change: Change | None, updates: dict[str, object]) -> Outcome:
+    if seen.hint:
+        return Outcome.HINT
+    return Outcome.APPLIED if change or updates else Outcome.UNCHANGED
+
+
+def _kind(error: str | None) -> str | None:
+    return error.partition(":")[0] if error else None
+
+
+def _differing(current: Translation, **wanted: object) -> dict[str, object]:
+    return {name: value for name, value in wanted.items() if getattr(current, name) != value}

@@ -1,0 +1,96 @@
+"""What the core needs of the outside, as Protocols: the store, HeyGen's status endpoint, the figures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from tracker.domain.decide import Change
+from tracker.domain.delivery import Delivery
+from tracker.domain.observation import Observation
+from tracker.domain.status import Attention, Source
+from tracker.domain.translation import Translation
+from tracker.domain.verdict import Outcome, Verdict
+
+Clock = Callable[[], datetime]
+Judge = Callable[[Translation, Observation], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to poll one translation, until `until`; nobody else polls it meanwhile."""
+
+    translation_id: int
+    video_translate_id: str
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What goes through the one door: an observation, with the delivery or the claim it came by.
+
+    A delivery without an observation is kept all the same; `outcome` then says what it is.
+    """
+
+    observation: Observation | None = None
+    delivery: Delivery | None = None
+    claim: Claim | None = None
+    outcome: Outcome = Outcome.IGNORED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of a record, once it is committed."""
+
+    outcome: Outcome
+    translation_id: int | None = None
+    video_translate_id: str | None = None
+    is_new: bool = False
+    is_duplicate: bool = False
+    change: Change | None = None
+    finished_at: datetime | None = None
+    recorded_at: datetime | None = None
+    attention: Attention | None = None  # only where this record raised it
+
+
+class Store(Protocol):
+    """The database. Every method raises StoreError when it cannot be reached."""
+
+    async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
+        """Decide and store `records` in order, in one transaction; returns after the commit."""
+        ...
+
+    async def claim_due(self, now: datetime, limit: int, owner: str, lease: timedelta) -> list[Claim]:
+        """Take up to `limit` translations whose next poll is due and that nobody holds, oldest first."""
+        ...
+
+    async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
+        """Give claims back unpolled, due again at `next_poll_at` (None: as they were)."""
+        ...
+
+    async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
+        """Raise `overdue` on open translations that have grown too old; returns their ids."""
+        ...
+
+    async def recent_end_sources(self, limit: int) -> list[Source]:
+        """Who first reported the latest ends, newest first."""
+        ...
+
+
+class StatusSource(Protocol):
+    """HeyGen's status endpoint."""
+
+    async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
+        """Ask about one translation; raises HeyGenError where no status was learnt."""
+        ...
+
+
+class Figures(Protocol):
+    """Where counts go."""
+
+    def changed(self, new_status: str, source: str) -> None: ...
+
+    def delivered(self, outcome: str, *, duplicate: bool) -> None: ...
+
+    def polled(self, outcome: str) -> None: ...

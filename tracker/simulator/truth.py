@@ -1,0 +1,85 @@
+"""The answer of GET /simulator/truth as typed values."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tracker.simulator.delivery import State, Target
+from tracker.simulator.scenario import Fate
+from tracker.simulator.world import Status
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DeliveryTruth(_Value):
+    """One event to one receiver, over all its attempts."""
+
+    event_id: str
+    event_type: str
+    target: Target
+    url: str
+    fate: str
+    state: State
+    attempts: int
+    last_status: int | None
+    last_error: str | None
+    first_sent_at: datetime | None
+    last_sent_at: datetime | None
+    delivered_at: datetime | None
+
+
+class TranslationTruth(_Value):
+    """One translation; `status` and `url_ready` are those of the moment of the question."""
+
+    video_translate_id: str
+    callback_id: str | None
+    title: str | None
+    output_language: str
+    status: Status
+    created_at: datetime
+    running_at: datetime
+    finished_at: datetime
+    url_at: datetime | None
+    url_ready: bool
+    message: str | None
+    fate: Fate
+    deliveries: tuple[DeliveryTruth, ...]
+
+    @property
+    def outcome(self) -> Literal["success", "failed"]:
+        """The status it ends with."""
+        return self.fate.outcome
+
+
+class RequestsTruth(_Value):
+    """Counters of the requests to HeyGen's own routes."""
+
+    create_total: int
+    status_total: int
+    status_by_id: dict[str, int]
+    status_by_answer: dict[str, int]
+    status_in_flight_max: int
+    status_overlaps: int
+
+
+class Truth(_Value):
+    """All that a simulator knows."""
+
+    now: datetime
+    translations: tuple[TranslationTruth, ...]
+    other_deliveries: tuple[DeliveryTruth, ...]
+    requests: RequestsTruth
+
+    def of(self, video_translate_id: str) -> TranslationTruth:
+        """Raises KeyError for an id that this simulator did not make."""
+        for translation in self.translations:
+            if translation.video_translate_id == video_translate_id:
+                return translation
+        raise KeyError(video_translate_id)
+
+    @property
+    def all_finished(self) -> bool:
+        return all(translation.status in ("success", "failed") for translation in self.translations)

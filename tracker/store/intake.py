@@ -1,0 +1,244 @@
+"""Storing what was observed: the delivery, its effect and the change row, in the caller's transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Connection, CursorResult, Row, exists, insert, select, update
+
+from tracker.domain.delivery import Delivery
+from tracker.domain.observation import Observation
+from tracker.domain.status import OPEN_STATUSES, Status
+from tracker.domain.translation import Translation
+from tracker.domain.verdict import Outcome, Verdict
+from tracker.ports import Claim, Judge, Record, Recorded
+from tracker.store.rows import COLUMNS, as_translation
+from tracker.store.tables import changes, deliveries, delivery_bodies, translations
+from tracker.store.writer import LostRaceError
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Stores records on one connection, at one moment."""
+
+    connection: Connection
+    judge: Judge
+    now: datetime
+
+    def store(self, record: Record) -> Recorded:
+        """Store `record` and all that follows from it."""
+        known = self._find_delivery(record.delivery)
+        if record.delivery and known and not _is_unprocessed(known, record.delivery):
+            self._count_again(known, record.delivery)
+            return Recorded(outcome=Outcome(known.outcome), is_duplicate=True)
+        delivery_id = self._keep(record.delivery, known) if record.delivery else None
+        recorded = self._observe(record, delivery_id)
+        if delivery_id is not None:
+            self._settle(delivery_id, recorded.outcome)
+        return recorded
+
+    # Deliveries
+
+    def _find_delivery(self, delivery: Delivery | None) -> Row[Any] | None:
+        if delivery is None:
+            return None
+        wanted = deliveries.c.body_sha256 == delivery.body_sha256
+        return self.connection.execute(select(deliveries).where(wanted)).one_or_none()
+
+    def _count_again(self, known: Row[Any], delivery: Delivery) -> None:
+        self.connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id == known.id)
+            .values(times_received=deliveries.c.times_received + 1, last_received_at=delivery.received_at)
+        )
+
+    def _keep(self, delivery: Delivery, known: Row[Any] | None) -> int:
+        """The delivery's row; a known one is taken up again, now that it can be used."""
+        told = {
+            "event_id": delivery.event_id,
+            "event_type": delivery.event_type,
+            "video_translate_id": delivery.video_translate_id,
+            "callback_id": delivery.callback_id,
+            "signed_by": delivery.signed_by,
+            "error": delivery.error,
+        }
+        if known is not None:
+            self._count_again(known, delivery)
+            self.connection.execute(update(deliveries).where(deliveries.c.id == known.id).values(told))
+            return cast("int", known.id)
+        new = insert(deliveries).values(
+            **told,
+            body_sha256=delivery.body_sha256,
+            outcome=Outcome.ERROR,
+            received_at=delivery.received_at,
+            last_received_at=delivery.received_at,
+        )
+        delivery_id = _new_key(self.connection.execute(new))
+        kept = {"delivery_id": delivery_id, "headers": json.dumps(delivery.headers), "body": delivery.body}
+        self.connection.execute(insert(delivery_bodies).values(kept))
+        return delivery_id
+
+    def _settle(self, delivery_id: int, outcome: Outcome) -> None:
+        self.connection.execute(
+            update(deliveries).where(deliveries.c.id == delivery_id).values(outcome=outcome)
+        )
+
+    # Translations
+
+    def _observe(self, record: Record, delivery_id: int | None) -> Recorded:
+        if (seen := record.observation) is None:
+            return Recorded(outcome=record.outcome)
+        found = self._find_claimed(record.claim) if record.claim else self._find(seen)
+        if record.claim and not found:
+            return Recorded(outcome=Outcome.UNCHANGED)  # came too late: somebody else polls it now
+        found = self._unite(found, seen)
+        is_new = not found and _can_be_tracked(seen)
+        if is_new:
+            found = [self._begin(seen)]
+        results = [self._apply(current, record, seen, delivery_id) for current in found]
+        if not results:
+            return Recorded(outcome=Outcome.UNKNOWN)
+        outcome = Outcome.APPLIED if is_new and not seen.hint else results[0].outcome
+        return replace(results[0], is_new=is_new, outcome=outcome)
+
+    def _select(self, *where: ColumnElement[bool]) -> list[Translation]:
+        rows = self.connection.execute(select(*COLUMNS).where(*where).order_by(translations.c.id))
+        return [as_translation(row) for row in rows]
+
+    def _find_claimed(self, claim: Claim) -> list[Translation]:
+        """The claimed translation, unless the claim has lapsed and somebody else holds it."""
+        return self._select(
+            translations.c.id == claim.translation_id,
+            translations.c.claimed_by == claim.owner,
+            translations.c.claimed_until == claim.until,
+        )
+
+    def _find(self, seen: Observation) -> list[Translation]:
+        """Whom it is about: the row with its id; without an id, by callback_id the row that waits for
+        one, or at a hint every open row."""
+        if seen.video_translate_id is not None:
+            return self._select(translations.c.video_translate_id == seen.video_translate_id)
+        if seen.hint:
+            return self._select(
+                translations.c.callback_id == seen.callback_id, translations.c.status.in_(OPEN_STATUSES)
+            )
+        return self._find_waiting(seen)
+
+    def _find_waiting(self, seen: Observation) -> list[Translation]:
+        """The oldest row that has this callback_id and still waits for its video_translate_id."""
+        return self._select(
+            translations.c.callback_id == seen.callback_id, translations.c.video_translate_id.is_(None)
+        )[:1]
+
+    def _unite(self, found: list[Translation], seen: Observation) -> list[Translation]:
+        """Late binding: the first authentic word that knows both ids gives the waiting row its id.
+
+        A row that only an unsigned hint had made meanwhile makes way for it.
+        """
+        if seen.hint or seen.video_translate_id is None or seen.callback_id is None:
+            return found
+        if any(not self._is_from_a_hint(stand_in) for stand_in in found):
+            return found
+        if not (waiting := self._find_waiting(seen)):
+            return found
+        for stand_in in found:
+            self.connection.execute(translations.delete().where(translations.c.id == stand_in.id))
+        self._write(waiting[0], {"video_translate_id": seen.video_translate_id, "next_poll_at": self.now})
+        return self._select(translations.c.id == waiting[0].id)
+
+    def _is_from_a_hint(self, found: Translation) -> bool:
+        """True for a row that nobody asked for: made by an unsigned delivery, and untouched since."""
+        if found.callback_id is not None or found.status is not Status.PENDING:
+            return False
+        hinted = exists().where(
+            deliveries.c.video_translate_id == found.video_translate_id, deliveries.c.outcome == Outcome.HINT
+        )
+        return bool(self.connection.scalar(select(hinted)))
+
+    def _begin(self, seen: Observation) -> Translation:
+        new = insert(translations).values(
+            video_translate_id=seen.video_translate_id,
+            callback_id=None if seen.hint else seen.callback_id,
+            created_at=seen.observed_at,
+            updated_at=self.now,
+            next_poll_at=seen.observed_at,
+        )
+        [current] = self._select(translations.c.id == _new_key(self.connection.execute(new)))
+        return current
+
+    def _apply(
+        self, current: Translation, record: Record, seen: Observation, delivery_id: int | None
+    ) -> Recorded:
+        verdict = self.judge(current, seen)
+        updates = dict(verdict.updates)
+        if record.claim is not None:
+            updates |= {"claimed_by": None, "claimed_until": None}
+        if verdict.change is not None:
+            updates["status"] = verdict.change.new
+            self._add_change(current, seen, verdict, delivery_id)
+        if updates:
+            self._write(current, updates)
+        finished_at = cast("datetime | None", updates.get("finished_at", current.finished_at))
+        return Recorded(
+            outcome=verdict.outcome,
+            translation_id=current.id,
+            video_translate_id=current.video_translate_id,
+            change=verdict.change,
+            attention=cast("Any", verdict.updates.get("attention")),
+            finished_at=finished_at,
+            recorded_at=self.now,
+        )
+
+    def _write(self, current: Translation, updates: dict[str, object]) -> None:
+        """Compare and set: the status must still be the one that was judged."""
+        result = self.connection.execute(
+            update(translations)
+            .where(translations.c.id == current.id, translations.c.status == current.status)
+            .values(**updates, updated_at=self.now)
+        )
+        if cast("CursorResult[Any]", result).rowcount != 1:
+            raise LostRaceError
+
+    def _add_change(
+        self, current: Translation, seen: Observation, verdict: Verdict, delivery_id: int | None
+    ) -> None:
+        if (change := verdict.change) is None:
+            return
+        self.connection.execute(
+            insert(changes).values(
+                translation_id=current.id,
+                old_status=change.old,
+                new_status=change.new,
+                source=seen.source,
+                observed_at=seen.observed_at,
+                recorded_at=self.now,
+                delivery_id=delivery_id,
+                note=change.note,
+            )
+        )
+
+
+def store_all(
+    connection: Connection, records: Sequence[Record], judge: Judge, now: datetime
+) -> list[Recorded]:
+    """Store `records` in order."""
+    intake = Intake(connection, judge, now)
+    return [intake.store(record) for record in records]
+
+
+def _is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
+    """Deduplication hides no work: an unsigned copy may precede the signed one, an error may be mended."""
+    return bool(
+        known.outcome == Outcome.ERROR or (known.signed_by is None and delivery.signed_by is not None)
+    )
+
+
+def _can_be_tracked(seen: Observation) -> bool:
+    return seen.video_translate_id is not None or (seen.callback_id is not None and not seen.hint)
+
+
+def _new_key(result: CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    return cast("int", key[0]) if key else 0

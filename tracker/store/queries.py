@@ -1,0 +1,71 @@
+"""What pages, verbs and metrics read."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, text
+
+from tracker.domain.status import FINAL_STATUSES, Source
+from tracker.store.tables import changes, translations
+
+
+def list_translations(
+    connection: Connection,
+    *,
+    status: str | None,
+    callback_id: str | None,
+    attention: str | None,
+    after: int,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Rows by id, from behind `after`."""
+    where: list[ColumnElement[bool]] = [translations.c.id > after]
+    given = {"status": status, "callback_id": callback_id, "attention": attention}
+    where += [translations.c[name] == value for name, value in given.items() if value is not None]
+    rows = connection.execute(select(translations).where(*where).order_by(translations.c.id).limit(limit))
+    return [dict(row) for row in rows.mappings()]
+
+
+def find_translations(connection: Connection, video_translate_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of these ids; unknown ids are missing from the answer."""
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(video_translate_ids), 500):  # SQLite bounds the variables of a statement
+        part = video_translate_ids[start : start + 500]
+        rows = connection.execute(select(translations).where(translations.c.video_translate_id.in_(part)))
+        found += [dict(row) for row in rows.mappings()]
+    return found
+
+
+def list_changes(connection: Connection, translation_id: int) -> list[dict[str, Any]]:
+    """The history of one translation, oldest first."""
+    wanted = select(changes).where(changes.c.translation_id == translation_id).order_by(changes.c.id)
+    return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def recent_end_sources(connection: Connection, limit: int) -> list[Source]:
+    """Who first reported the latest ends, newest first."""
+    ends = changes.c.new_status.in_(FINAL_STATUSES)
+    rows = connection.execute(select(changes.c.source).where(ends).order_by(changes.c.id.desc()).limit(limit))
+    return [Source(row.source) for row in rows]
+
+
+def counts(connection: Connection) -> list[tuple[str, str | None, int]]:
+    """How many translations there are by status and attention."""
+    grouped = select(translations.c.status, translations.c.attention, func.count()).group_by(
+        translations.c.status, translations.c.attention
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(grouped)]
+
+
+def oldest_due(connection: Connection, now: datetime) -> datetime | None:
+    """The due time of the poll that has waited longest; None where nothing is due."""
+    waiting = translations.c.next_poll_at
+    due = select(waiting).where(waiting <= now, translations.c.video_translate_id.is_not(None))
+    oldest: datetime | None = connection.scalar(due.order_by(waiting).limit(1))
+    return oldest
+
+
+def health(connection: Connection) -> Mapping[str, Any]:
+    """The one row of the view tracker_health."""
+    return dict(connection.execute(text("SELECT * FROM tracker_health")).mappings().one())

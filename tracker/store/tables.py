@@ -1,0 +1,191 @@
+"""The tables of the SQL contract. People query and join them, and insert into the first one."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Attention, Source, Status
+from tracker.domain.verdict import Outcome
+from tracker.store.types import BigKey, UtcTime, utc_now
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, words: type[Status] | type[Attention] | type[Source] | type[Outcome]) -> str:
+    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
+
+
+IS_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OPEN_STATUSES)})"
+IS_FINAL = f"status IN ({', '.join(repr(str(status)) for status in FINAL_STATUSES)})"
+
+translations = Table(
+    "translations",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("video_translate_id", String(255), unique=True, comment="HeyGen's id; null until it is known"),
+    Column("callback_id", Text, comment="your own id; the languages of one request share it"),
+    Column(
+        "status",
+        String(16),
+        nullable=False,
+        server_default="pending",
+        comment="pending, running, success or failed",
+    ),
+    Column("title", Text),
+    Column("output_language", Text),
+    Column("url", Text, comment="the result; the link expires, see url_expires_at"),
+    Column("message", Text, comment="HeyGen's explanation, above all of a failure"),
+    Column("caption_url", Text, comment="captions in .ass format"),
+    Column("provider_status", Text, comment="the status word as HeyGen said it"),
+    Column("api_version", String(8), comment="the HeyGen API that answered last: v2 or v3"),
+    Column("input_language", Text),
+    Column("duration_seconds", Double),
+    Column("audio_url", Text),
+    Column("srt_url", Text),
+    Column("vtt_url", Text),
+    Column("url_fetched_at", UtcTime),
+    Column("url_expires_at", UtcTime, comment="what the url says, else 7 days after url_fetched_at"),
+    Column("attention", String(16), comment="why a person should look; null: no need"),
+    Column("attention_since", UtcTime, comment="when that flag was raised"),
+    Column("last_error", Text, comment="why the latest poll learnt nothing; null: it did"),
+    Column(
+        "next_poll_at",
+        UtcTime,
+        server_default=utc_now(),
+        comment="due time of the next poll; null: none needed",
+    ),
+    Column("last_polled_at", UtcTime),
+    Column("poll_count", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "poll_failures",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="polls in a row that learnt nothing",
+    ),
+    Column("failing_since", UtcTime, comment="when that row of polls began"),
+    Column("claimed_by", Text, comment="the tracker that is polling it now"),
+    Column("claimed_until", UtcTime, comment="when that claim lapses"),
+    Column("provider_created_at", UtcTime, comment="when HeyGen says it was created"),
+    Column(
+        "created_at", UtcTime, nullable=False, server_default=utc_now(), comment="when it was first tracked"
+    ),
+    Column("updated_at", UtcTime, nullable=False, server_default=utc_now()),
+    Column("finished_at", UtcTime, comment="when it ended: HeyGen's time, else when the end was seen"),
+    CheckConstraint(_one_of("status", Status), name="status"),
+    CheckConstraint(_one_of("attention", Attention), name="attention"),
+    CheckConstraint("video_translate_id IS NOT NULL OR callback_id IS NOT NULL", name="names_something"),
+    CheckConstraint(
+        f"{IS_FINAL} OR video_translate_id IS NULL OR next_poll_at IS NOT NULL", name="open_has_next_poll"
+    ),
+    # SQLite stores any text as a time, and one in another form would never come due.
+    CheckConstraint("created_at LIKE '____-__-__ __:__:__%'", name="created_at_is_a_time").ddl_if("sqlite"),
+    CheckConstraint("next_poll_at LIKE '____-__-__ __:__:__%'", name="next_poll_at_is_a_time").ddl_if(
+        "sqlite"
+    ),
+    Index("ix_translations_callback_id", "callback_id", postgresql_using="hash"),
+    Index(
+        "ix_translations_due",
+        "next_poll_at",
+        sqlite_where=text("next_poll_at IS NOT NULL"),
+        postgresql_where=text("next_poll_at IS NOT NULL"),
+    ),
+    Index("ix_translations_open", "created_at", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
+    Index(
+        "ix_translations_attention",
+        "attention",
+        sqlite_where=text("attention IS NOT NULL"),
+        postgresql_where=text("attention IS NOT NULL"),
+    ),
+    Index("ix_translations_url_expires_at", "url_expires_at"),
+    comment="one row per tracked HeyGen video translation",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column(
+        "body_sha256",
+        String(64),
+        nullable=False,
+        unique=True,
+        comment="SHA-256 of the body: what is a duplicate",
+    ),
+    Column("event_id", Text, comment="not signed by HeyGen: never used to tell duplicates"),
+    Column("event_type", Text),
+    Column("video_translate_id", Text),
+    Column("callback_id", Text),
+    Column("signed_by", Text, comment="name of the secret that signed it; null: unsigned"),
+    Column(
+        "outcome", String(16), nullable=False, comment="applied, unchanged, hint, ignored, unknown or error"
+    ),
+    Column("error", Text),
+    Column("received_at", UtcTime, nullable=False, server_default=utc_now()),
+    Column("last_received_at", UtcTime, nullable=False, server_default=utc_now()),
+    Column("times_received", Integer, nullable=False, server_default=text("1")),
+    CheckConstraint(_one_of("outcome", Outcome), name="outcome"),
+    Index("ix_deliveries_video_translate_id", "video_translate_id", postgresql_using="hash"),
+    Index("ix_deliveries_last_received_at", "last_received_at"),
+    comment="one row per webhook body received, however often",
+)
+
+delivery_bodies = Table(
+    "delivery_bodies",
+    metadata,
+    Column(
+        "delivery_id",
+        BigKey,
+        ForeignKey("deliveries.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("headers", Text, nullable=False, comment="JSON list of name and value, as first received"),
+    Column("body", LargeBinary, nullable=False, comment="the bytes as they came"),
+    comment="what a delivery looked like; kept for a shorter time",
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column(
+        "translation_id",
+        BigKey,
+        ForeignKey("translations.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("old_status", String(16), nullable=False),
+    Column("new_status", String(16), nullable=False),
+    Column(
+        "source", String(16), nullable=False, comment="who said so: webhook, poll, event_log, list or manual"
+    ),
+    Column("observed_at", UtcTime, nullable=False, comment="when the source said so"),
+    Column("recorded_at", UtcTime, nullable=False, server_default=utc_now(), comment="when it was stored"),
+    Column("delivery_id", BigKey, ForeignKey("deliveries.id", ondelete="SET NULL"), index=True),
+    Column("note", Text, comment="why a final status was left"),
+    CheckConstraint(_one_of("old_status", Status), name="old_status"),
+    CheckConstraint(_one_of("new_status", Status), name="new_status"),
+    CheckConstraint(_one_of("source", Source), name="source"),
+    comment="one row per status change; replayed in order they give translations.status",
+)

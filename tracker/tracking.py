@@ -1,0 +1,94 @@
+"""The one door: whatever anybody observed is decided, stored and told here."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import structlog
+
+from tracker.domain.cadence import Cadence, webhook_stretch
+from tracker.domain.observation import Observation
+from tracker.domain.status import Source
+from tracker.domain.verdict import judge
+from tracker.ports import Figures, Record, Recorded, Store
+
+log = structlog.get_logger("tracker")
+
+EVIDENCE = 20  # how many of the latest ends tell whether webhooks arrive
+WORDS_REMEMBERED = 1000
+
+
+class Tracker:
+    """Records observations: `record` returns once they are committed."""
+
+    def __init__(self, store: Store, cadence: Cadence, figures: Figures) -> None:
+        self._store = store
+        self._cadence = cadence
+        self._figures = figures
+        self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
+        self._unknown_words: set[str] = set()
+
+    @property
+    def stretch(self) -> float:
+        """How much slower polling may be, for webhooks have proven to arrive."""
+        return webhook_stretch(self._end_sources)
+
+    async def remember_evidence(self) -> None:
+        """Learn from the database who reported the latest ends; once, at start."""
+        self._end_sources.extend(reversed(await self._store.recent_end_sources(EVIDENCE)))
+
+    async def record(self, records: Sequence[Record]) -> list[Recorded]:
+        """Decide and store `records` in one transaction, then tell the log and the figures.
+
+        Raises StoreError where nothing was stored.
+        """
+        results = await self._store.apply(
+            records, partial(judge, cadence=self._cadence, stretch=self.stretch)
+        )
+        for record, recorded in zip(records, results, strict=True):
+            self._tell(record, recorded)
+        return results
+
+    async def register(self, observations: Iterable[Observation]) -> list[Recorded]:
+        """Track what people name; known translations only get their blanks filled."""
+        return await self.record([Record(observation=observation) for observation in observations])
+
+    def _tell(self, record: Record, recorded: Recorded) -> None:
+        if record.delivery is not None:
+            self._figures.delivered(recorded.outcome, duplicate=recorded.is_duplicate)
+        if recorded.is_duplicate or (seen := record.observation) is None:
+            return
+        if recorded.change is not None:
+            self._tell_change(seen, recorded)
+        if recorded.attention is not None:
+            log.warning(
+                "translation needs attention", id=recorded.video_translate_id, attention=recorded.attention
+            )
+        if seen.status is None and seen.provider_status is not None:
+            self._warn_of_word(seen.provider_status, recorded)
+
+    def _tell_change(self, seen: Observation, recorded: Recorded) -> None:
+        change = recorded.change
+        if change is None:
+            return
+        if change.new.is_final:
+            self._end_sources.append(seen.source)
+        self._figures.changed(change.new, seen.source)
+        since = recorded.finished_at or seen.observed_at
+        lag = (recorded.recorded_at - since).total_seconds() if recorded.recorded_at else None
+        log.info(
+            "status changed",
+            id=recorded.video_translate_id,
+            old=change.old,
+            new=change.new,
+            source=seen.source,
+            lag=lag and round(lag, 3),
+            note=change.note,
+        )
+
+    def _warn_of_word(self, word: str, recorded: Recorded) -> None:
+        """Once per word: a new word of HeyGen's would otherwise fill the log."""
+        if word in self._unknown_words or len(self._unknown_words) >= WORDS_REMEMBERED:
+            return
+        self._unknown_words.add(word)
+        log.warning("unknown status word", id=recorded.video_translate_id, word=word)
