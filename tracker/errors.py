@@ -3,6 +3,7 @@
 TrackerError                 its text is written for people: the thing, the problem, the way out
 ├── InputError               what was typed or sent cannot be used            exit 2, HTTP 400
 │   └── SettingsError        a setting is wrong                               exit 2
+├── ListenError              an address cannot be listened on                 exit 3
 ├── StoreError               the database cannot do it now                    exit 3, HTTP 503
 │   ├── SchemaError          the schema is missing, outdated or too new       exit 3
 │   └── AlreadyRunningError  another `tracker run` holds this database        exit 3
@@ -25,6 +26,10 @@ class InputError(TrackerError):
 
 class SettingsError(InputError):
     """A setting is wrong; the text names it, the problem and an example."""
+
+
+class ListenError(TrackerError):
+    """An address cannot be listened on."""
 
 
 class StoreError(TrackerError):

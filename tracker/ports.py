@@ -1,9 +1,9 @@
 """What the core needs of the outside, as Protocols: the store, HeyGen's status endpoint, the figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from tracker.domain.decide import Change
 from tracker.domain.delivery import Delivery
@@ -76,6 +76,61 @@ class Store(Protocol):
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Who first reported the latest ends, newest first."""
         ...
+
+
+class Reader(Protocol):
+    """What pages read; rows are dicts by column name. Every method raises StoreError."""
+
+    async def list_translations(
+        self,
+        *,
+        status: str | None = None,
+        callback_id: str | None = None,
+        attention: str | None = None,
+        flagged: bool = False,
+        newest_first: bool = False,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """Rows ordered by id, from behind the id `after`; `flagged`: those with any attention."""
+        ...
+
+    async def get(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows with these numbers, ordered by id."""
+        ...
+
+    async def find(self, video_translate_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of these ids; unknown ids are missing from the answer."""
+        ...
+
+    async def list_changes(self, translation_id: int) -> list[dict[str, Any]]:
+        """The history of one translation, oldest first."""
+        ...
+
+    async def counts(self) -> list[tuple[str, str | None, int]]:
+        """How many translations there are by status and attention."""
+        ...
+
+    async def oldest_due(self, now: datetime) -> datetime | None:
+        """The due time of the poll that has waited longest; None where nothing is due."""
+        ...
+
+    async def health(self) -> Mapping[str, Any]:
+        """The one row of the view tracker_health."""
+        ...
+
+    async def check(self) -> None:
+        """Raise StoreError unless the database answers and its schema is the one we need."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PollerState:
+    """When the poller last ticked, and why and until when it rests."""
+
+    last_tick: datetime | None
+    paused: str | None = None
+    until: datetime | None = None
 
 
 class StatusSource(Protocol):

@@ -2,20 +2,53 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 
 import structlog
 
 from tracker.domain.cadence import Cadence, webhook_stretch
-from tracker.domain.observation import Observation
+from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source
+from tracker.domain.translation import UNSTORABLE, is_video_translate_id
 from tracker.domain.verdict import judge
+from tracker.errors import InputError
 from tracker.ports import Figures, Record, Recorded, Store
 
 log = structlog.get_logger("tracker")
 
 EVIDENCE = 20  # how many of the latest ends tell whether webhooks arrive
 WORDS_REMEMBERED = 1000
+
+
+def registration(
+    at: datetime,
+    *,
+    video_translate_id: str | None = None,
+    callback_id: str | None = None,
+    title: str | None = None,
+) -> Observation:
+    """What a person tells us to track; raises InputError for what cannot be tracked."""
+    if not video_translate_id and not callback_id:
+        raise InputError("name a video_translate_id or a callback_id")
+    if video_translate_id and not is_video_translate_id(video_translate_id):
+        raise InputError(
+            f"{video_translate_id[:80]!r} is no video_translate_id: HeyGen's have 1 to 255 of A-Z a-z 0-9 _ -"
+        )
+    if any(UNSTORABLE.search(text) for text in (callback_id, title) if text):
+        raise InputError("callback_id and title must be text without NUL characters and lone surrogates")
+    return Observation(
+        source=Source.MANUAL,
+        observed_at=at,
+        video_translate_id=video_translate_id or None,
+        callback_id=callback_id or None,
+        details=Details(title=title or None),
+    )
+
+
+def poll_request(at: datetime, video_translate_id: str) -> Observation:
+    """What a person says to have one translation polled now, also where it has ended."""
+    return Observation(source=Source.MANUAL, observed_at=at, video_translate_id=video_translate_id, hint=True)
 
 
 class Tracker:

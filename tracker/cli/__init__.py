@@ -1,0 +1,70 @@
+"""`tracker`: its verbs, and the only room that prints."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+
+from tracker.cli import common, demo, service, translations
+from tracker.cli.common import Config, Exit, err
+from tracker.cli.simulate import simulate
+from tracker.errors import InputError, TrackerError
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 wrong input or setting, 3 database or address not available, 4 time-out."
+)
+
+app = typer.Typer(
+    name="tracker",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tracker {version('heygen-tracker')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    config: Config = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Keeps your HeyGen video translations right in SQL, from webhooks and from polling."""
+    common.root_options.config = config
+
+
+VERBS: dict[Callable[..., Any], str] = {
+    service.run: "tracker run --config /etc/tracker/tracker.toml",
+    service.migrate: "tracker migrate",
+    translations.add: "tracker add 7544c0b52ada44fda693a15b1181b5b4-es --callback-id order-42",
+    translations.list_: "tracker list --status failed --json",
+    translations.show: "tracker show 7544c0b52ada44fda693a15b1181b5b4-es",
+    translations.wait: "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600",
+    translations.poll: "tracker poll",
+    translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",
+    service.check_config: "TRACKER_RATE_LIMIT=2 tracker check-config",
+    simulate: "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s",
+    demo.demo: "tracker demo",
+}
+for verb, example in VERBS.items():
+    app.command(verb.__name__.rstrip("_").replace("_", "-"), epilog=f"Example: {example}")(verb)
+
+
+def main() -> None:
+    """The program: TrackerErrors become one clear line and an exit code, never a traceback."""
+    try:
+        app()
+    except TrackerError as error:
+        err.print("[red]error:[/] ", end="")
+        err.print(str(error), markup=False)
+        sys.exit(Exit.WRONG_INPUT if isinstance(error, InputError) else Exit.UNAVAILABLE)

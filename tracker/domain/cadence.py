@@ -62,7 +62,7 @@ def next_poll(
     now = seen.observed_at
     status = change.new if change else current.status
     if seen.source is not Source.POLL:
-        return _after_telling(current, now, change, attention, seen.hint)
+        return _after_telling(current, seen, change, attention)
     if not status.is_final:
         age = now - current.started_at
         return now + _jittered(cadence, interval(cadence, age, failures=failures, stretch=stretch), current)
@@ -81,18 +81,14 @@ def probe_after(attempt: int) -> timedelta:
 
 
 def _after_telling(
-    current: Translation,
-    now: datetime,
-    change: Change | None,
-    attention: Attention | None,
-    hint: bool,
+    current: Translation, seen: Observation, change: Change | None, attention: Attention | None
 ) -> datetime | None:
     """After somebody told us something: ask at once where the status endpoint has more to say."""
     raised_conflict = attention is Attention.CONFLICT and current.attention is not Attention.CONFLICT
-    wanted_now = change is not None or raised_conflict or (hint and not current.status.is_final)
-    if not wanted_now:
+    hinted = seen.hint and (not current.status.is_final or seen.source is Source.MANUAL)
+    if change is None and not raised_conflict and not hinted:
         return current.next_poll_at
-    return min(now, current.next_poll_at or now)
+    return min(seen.observed_at, current.next_poll_at or seen.observed_at)
 
 
 def _jittered(cadence: Cadence, wanted: timedelta, current: Translation) -> timedelta:

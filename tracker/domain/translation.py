@@ -1,10 +1,19 @@
 """A translation as it is stored: what decisions are made from."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tracker.domain.observation import Details
 from tracker.domain.status import Attention, Status
+
+VIDEO_TRANSLATE_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL and lone surrogates
+
+
+def is_video_translate_id(value: str) -> bool:
+    """True for what HeyGen can have given out (heygen-api section 1); no request ever holds anything else."""
+    return VIDEO_TRANSLATE_ID.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

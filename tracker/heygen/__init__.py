@@ -1,0 +1,1 @@
+"""HeyGen's words, and the only place that talks to HeyGen."""

@@ -1,0 +1,1 @@
+"""Asking HeyGen about what is due."""

@@ -13,28 +13,28 @@ from tracker.store.tables import changes, translations
 def list_translations(
     connection: Connection,
     *,
-    status: str | None,
-    callback_id: str | None,
-    attention: str | None,
+    given: Mapping[str, str],
+    flagged: bool,
+    newest_first: bool,
     after: int,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Rows by id, from behind `after`."""
-    where: list[ColumnElement[bool]] = [translations.c.id > after]
-    given = {"status": status, "callback_id": callback_id, "attention": attention}
-    where += [translations.c[name] == value for name, value in given.items() if value is not None]
-    rows = connection.execute(select(translations).where(*where).order_by(translations.c.id).limit(limit))
-    return [dict(row) for row in rows.mappings()]
+    """Rows by id, from behind `after`, whose columns have the `given` values."""
+    where: list[ColumnElement[bool]] = [translations.c[name] == value for name, value in given.items()]
+    where += [translations.c.attention.is_not(None)] if flagged else []
+    order = translations.c.id.desc() if newest_first else translations.c.id
+    wanted = select(translations).where(translations.c.id > after, *where).order_by(order).limit(limit)
+    return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
-def find_translations(connection: Connection, video_translate_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of these ids; unknown ids are missing from the answer."""
+def get_translations(connection: Connection, *, column: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    """The rows whose unique `column` has one of these values, ordered by id; unknown ones are missing."""
     found: list[dict[str, Any]] = []
-    for start in range(0, len(video_translate_ids), 500):  # SQLite bounds the variables of a statement
-        part = video_translate_ids[start : start + 500]
-        rows = connection.execute(select(translations).where(translations.c.video_translate_id.in_(part)))
+    for start in range(0, len(values), 500):  # SQLite bounds the variables of a statement
+        part = values[start : start + 500]
+        rows = connection.execute(select(translations).where(translations.c[column].in_(part)))
         found += [dict(row) for row in rows.mappings()]
-    return found
+    return sorted(found, key=lambda row: int(row["id"]))
 
 
 def list_changes(connection: Connection, translation_id: int) -> list[dict[str, Any]]:

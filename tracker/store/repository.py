@@ -85,24 +85,33 @@ class Repository:
         status: str | None = None,
         callback_id: str | None = None,
         attention: str | None = None,
+        flagged: bool = False,
+        newest_first: bool = False,
         after: int = 0,
         limit: int = 100,
     ) -> list[dict[str, Any]]:
         """Rows as dicts by column name, ordered by id, from behind the id `after`."""
+        given = {"status": status, "callback_id": callback_id, "attention": attention}
         return await self._read(
             partial(
                 queries.list_translations,
-                status=status,
-                callback_id=callback_id,
-                attention=attention,
+                given={name: value for name, value in given.items() if value is not None},
+                flagged=flagged,
+                newest_first=newest_first,
                 after=after,
                 limit=limit,
             )
         )
 
+    async def get(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows with these numbers, ordered by id."""
+        return await self._read(partial(queries.get_translations, column="id", values=ids))
+
     async def find(self, video_translate_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of these ids; unknown ids are missing from the answer."""
-        return await self._read(partial(queries.find_translations, video_translate_ids=video_translate_ids))
+        return await self._read(
+            partial(queries.get_translations, column="video_translate_id", values=video_translate_ids)
+        )
 
     async def list_changes(self, translation_id: int) -> list[dict[str, Any]]:
         """The history of one translation, oldest first."""

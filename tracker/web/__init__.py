@@ -1,0 +1,1 @@
+"""Starlette lives here: the webhook receiver (public) and the admin pages (private)."""

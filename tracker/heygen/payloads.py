@@ -1,0 +1,100 @@
+"""HeyGen's JSON as it really comes: every value is read tolerantly, and never trusted."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tracker.domain.status import Status
+from tracker.domain.translation import UNSTORABLE
+
+# Status words met across HeyGen's endpoints (heygen-api section 2).
+STATUS_WORDS = {
+    **dict.fromkeys(("pending", "queued", "waiting"), Status.PENDING),
+    **dict.fromkeys(("running", "processing"), Status.RUNNING),
+    **dict.fromkeys(("success", "completed", "succeeded"), Status.SUCCESS),
+    **dict.fromkeys(("failed", "error"), Status.FAILED),
+}
+
+
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """The object in `body`; raises ValueError with what is wrong with it."""
+    try:
+        value = json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError("the body is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError("the body is not JSON") from error
+    if not isinstance(value, dict):
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - one kind of error for bad bodies
+    return value
+
+
+def as_object(value: object) -> Mapping[str, Any]:
+    """The value where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_text(value: object) -> str | None:
+    """Text that both engines can store; other JSON values as people would write them; empty is None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    return UNSTORABLE.sub("\ufffd", value) or None
+
+
+def as_url(value: object) -> str | None:
+    """A web address, else None: pages show it as a link."""
+    text = as_text(value)
+    return text if text and re.match(r"https?://[^\s]+$", text, re.IGNORECASE) else None
+
+
+def as_number(value: object) -> float | None:
+    """A finite number that is no bool, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_time(value: object) -> datetime | None:
+    """Unix seconds or ISO 8601, else None."""
+    try:
+        if (seconds := as_number(value)) is not None:
+            return datetime.fromtimestamp(seconds, UTC)
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def as_status(value: object) -> tuple[Status | None, str | None]:
+    """Our status (None: a word we do not know) and the raw word.
+
+    The published words are like `failed: Video rendering failed`: what counts stands before the colon
+    (heygen-api section 1).
+    """
+    raw = as_text(value)
+    word = raw.partition(":")[0].strip().lower() if raw else ""
+    return STATUS_WORDS.get(word), raw
+
+
+def first_text(data: Mapping[str, Any], *names: str) -> str | None:
+    """The first of these fields that holds anything; an object stands for its message."""
+    for name in names:
+        value = data.get(name)
+        if isinstance(value, dict):
+            value = value.get("message") or value.get("code") or value
+        if text := as_text(value):
+            return text
+    return None

@@ -1,0 +1,93 @@
+"""The figures that /metrics shows."""
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+
+class Metrics:
+    """Counters of this process, in a registry of their own."""
+
+    content_type = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (GCCollector, PlatformCollector, ProcessCollector):
+            collector(registry=self.registry)
+        self._changes = self._counter("changes", "status changes stored", "source", "new_status")
+        self._deliveries = self._counter(
+            "webhook_deliveries", "webhooks stored, by what became of them", "outcome"
+        )
+        self._duplicates = self._counter("webhook_duplicates", "webhooks that were known already")
+        self._refused = self._counter("webhook_refused", "webhooks answered with an error", "status_code")
+        self._polls = self._counter("polls", "polls, by what they learnt", "outcome")
+        self._translations = self._gauge(
+            "translations", "translations in the database", "status", "attention"
+        )
+        self._oldest_due = self._gauge(
+            "oldest_due_poll_age_seconds", "how long the poll that is due longest has waited"
+        )
+        self._loop_lag = self._gauge(
+            "loop_lag_seconds", "how late the event loop last came back from a short sleep"
+        )
+        self._paused = self._gauge("polling_paused", "1 while no poll may be made, by reason", "reason")
+        self._stretch = self._gauge(
+            "poll_interval_stretch", "by how much webhooks stretch the poll intervals"
+        )
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"tracker_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"tracker_{name}", meaning, labels, registry=self.registry)
+
+    def changed(self, new_status: str, source: str) -> None:
+        """A status change was stored."""
+        self._changes.labels(source=source, new_status=new_status).inc()
+
+    def delivered(self, outcome: str, *, duplicate: bool) -> None:
+        """A webhook was stored."""
+        if duplicate:
+            self._duplicates.inc()
+        else:
+            self._deliveries.labels(outcome=outcome).inc()
+
+    def refused(self, status_code: int) -> None:
+        """A webhook was answered with an error."""
+        self._refused.labels(status_code=str(status_code)).inc()
+
+    def polled(self, outcome: str) -> None:
+        """A poll ended."""
+        self._polls.labels(outcome=outcome).inc()
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop came back this late."""
+        self._loop_lag.set(seconds)
+
+    def expose(
+        self,
+        counts: Iterable[tuple[str, str | None, int]],
+        *,
+        oldest_due_age: float,
+        paused: str | None,
+        stretch: float,
+    ) -> bytes:
+        """The exposition text, with what the database holds at this moment; ages in seconds."""
+        self._translations.clear()
+        for status, attention, count in counts:
+            self._translations.labels(status=status, attention=attention or "none").set(count)
+        self._oldest_due.set(oldest_due_age)
+        self._stretch.set(stretch)
+        self._paused.clear()
+        if paused:
+            self._paused.labels(reason=paused).set(1)
+        return generate_latest(self.registry)

@@ -1,0 +1,49 @@
+"""Whether HeyGen may be asked at all: shut for the whole account, opened again by one probe that works."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tracker.domain.cadence import probe_after
+
+
+class Reason(StrEnum):
+    """Why polling rests."""
+
+    KEY_REJECTED = "key_rejected"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    RATE_LIMITED = "rate_limited"
+    NO_API_KEY = "no_api_key"
+
+
+@dataclass(slots=True)
+class Gate:
+    """Open, or shut for a reason until a probe may go through."""
+
+    reason: Reason | None = None
+    until: datetime | None = None
+    failed_probes: int = 0
+
+    def room(self, now: datetime, wanted: int) -> int:
+        """How many polls may start: all that are wanted, none, or one probe."""
+        if self.reason is None:
+            return wanted
+        if self.reason is Reason.NO_API_KEY or (self.until and now < self.until):
+            return 0
+        return min(wanted, 1)
+
+    def shut(self, reason: Reason, now: datetime, retry_after: float | None = None) -> datetime:
+        """Close until HeyGen's own delay (seconds) is over, or for longer after each probe that failed."""
+        asked = timedelta(seconds=min(retry_after, 86400)) if retry_after is not None else None
+        if self.until is None or now >= self.until:  # else: in flight when it was shut already
+            self.until = now + (asked or probe_after(self.failed_probes))
+            self.failed_probes += 1
+        elif asked is not None:
+            self.until = max(self.until, now + asked)
+        self.reason = reason
+        return self.until
+
+    def open(self) -> Reason | None:
+        """Polling works again; returns why it rested, None where it did not."""
+        reason, self.reason, self.until, self.failed_probes = self.reason, None, None, 0
+        return reason

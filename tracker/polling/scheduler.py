@@ -1,0 +1,81 @@
+"""APScheduler, and nothing else: it only ticks; what is due stands in the database."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from tracker.errors import StoreError
+from tracker.ports import Clock
+
+log = structlog.get_logger("tracker.polling")
+
+
+class Ticker:
+    """Calls coroutines at intervals; never two of the same at a time, and late ones once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._running: set[asyncio.Task[None]] = set()
+        self._failing: set[str] = set()
+        self._ends: dict[str, datetime] = {}
+
+    def every(self, seconds: float, name: str, call: Callable[[], Awaitable[None]]) -> None:
+        """Call `call` at once and then every `seconds`."""
+        self._scheduler.add_job(
+            self._shielded,
+            "interval",
+            seconds=seconds,
+            args=(name, call),
+            id=name,
+            next_run_time=self._clock(),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._scheduler.running)
+
+    def last_end(self, name: str) -> datetime | None:
+        """When `name` last came to its end, well or not."""
+        return self._ends.get(name)
+
+    async def stop(self, patience: float) -> None:
+        """Start nothing more; wait up to `patience` seconds for what is under way."""
+        self._scheduler.pause()
+        if self._running:
+            await asyncio.wait(self._running, timeout=patience)
+        self._scheduler.shutdown(wait=False)
+
+    async def _shielded(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
+        """APScheduler cancels at shutdown what runs; a task of our own goes on to its end."""
+        task = asyncio.create_task(self._guarded(name, call), name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.shield(task)
+
+    async def _guarded(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
+        """One failure must not end the ticking: it is told once, and so is its end."""
+        try:
+            await call()
+        except StoreError as error:
+            if name not in self._failing:
+                log.error("tick failed", tick=name, error=str(error))
+            self._failing.add(name)
+        except Exception:
+            log.exception("tick failed", tick=name)
+            self._failing.add(name)
+        else:
+            if name in self._failing:
+                log.warning("tick works again", tick=name)
+            self._failing.discard(name)
+        finally:
+            self._ends[name] = self._clock()

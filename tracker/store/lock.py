@@ -1,0 +1,68 @@
+"""One `tracker run` per SQLite file."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracker.errors import AlreadyRunningError, StoreError
+from tracker.store.engine import parse_url, sqlite_path
+
+
+@contextmanager
+def sole_runner(database_url: str) -> Iterator[None]:
+    """Hold the database for this process; raises AlreadyRunningError where another one does.
+
+    The kernel drops the lock with the process, however it ends. PostgreSQL needs no such lock.
+    """
+    if (path := _lock_path(database_url)) is None:
+        yield
+        return
+    with _opened(path) as lock:
+        if not _take(lock):
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+            raise AlreadyRunningError(
+                f"another tracker (process {holder or 'unknown'}) already runs on {path.with_suffix('')}; "
+                "stop it first, or give this one a TRACKER_DATABASE_URL of its own"
+            )
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+
+
+def is_running(database_url: str) -> bool | None:
+    """Whether a `tracker run` holds this SQLite file; None for PostgreSQL, where nobody can tell."""
+    if (path := _lock_path(database_url)) is None:
+        return None
+    if not path.exists():
+        return False
+    with _opened(path) as lock:
+        return not _take(lock)
+
+
+def _lock_path(database_url: str) -> Path | None:
+    path = sqlite_path(parse_url(database_url))
+    return path.with_name(f"{path.name}.lock") if path else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be opened: {error.strerror}; the folder must exist and be writable"
+        ) from error
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""The admin listener: dashboard, JSON, metrics and health, for people of the house."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from tracker.domain.status import Attention, Status
+from tracker.errors import InputError, TrackerError
+from tracker.ports import Clock, PollerState, Reader, Record
+from tracker.tracking import Tracker, poll_request, registration
+from tracker.web.answers import Json, http_error, refuse, tracker_error
+from tracker.web.guard import Guard
+from tracker.web.openapi import openapi
+from tracker.web.pages import render_dashboard
+
+TICK_TOO_OLD = 30.0  # seconds
+LARGEST_PAGE = 1000
+MAX_BODY_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """What the admin pages are made of. `expose` gives /metrics' text and its content type."""
+
+    reader: Reader
+    tracker: Tracker
+    clock: Clock
+    poller: Callable[[], PollerState]
+    expose: Callable[[], Awaitable[tuple[bytes, str]]]
+
+    async def dashboard(self, _request: Request) -> Response:
+        rows = await self.reader.list_translations(newest_first=True, limit=50)
+        flagged = await self.reader.list_translations(flagged=True, limit=50)
+        page = render_dashboard(
+            health=await self.reader.health(),
+            rows=rows,
+            flagged=flagged,
+            poller=self.poller(),
+            now=self.clock(),
+        )
+        return HTMLResponse(
+            page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        )
+
+    async def list(self, request: Request) -> Response:
+        query = request.query_params
+        limit = _number(query.get("limit"), "limit", default=100, least=1, most=LARGEST_PAGE)
+        rows = await self.reader.list_translations(
+            status=_word(query.get("status"), "status", [str(status) for status in Status]),
+            attention=_word(query.get("attention"), "attention", [str(flag) for flag in Attention]),
+            callback_id=query.get("callback_id"),
+            after=_number(query.get("after"), "after", default=0, least=0, most=2**63 - 1),
+            limit=limit,
+        )
+        return Json({"items": rows, "next": rows[-1]["id"] if len(rows) == limit else None})
+
+    async def add(self, request: Request) -> Response:
+        """One object, or a list of them; answers the rows: 201 where one of them is new."""
+        wanted = await _json_body(request)
+        items = wanted if isinstance(wanted, list) else [wanted]
+        now = self.clock()
+        recorded = await self.tracker.register([_registration(item, now) for item in items])
+        rows = await self.reader.get([one.translation_id for one in recorded if one.translation_id])
+        answer = {"items": rows} if isinstance(wanted, list) else rows[0]
+        return Json(answer, 201 if any(one.is_new for one in recorded) else 200)
+
+    async def show(self, request: Request) -> Response:
+        row = await self._find(request)
+        return Json({**row, "changes": await self.reader.list_changes(row["id"])})
+
+    async def poll(self, request: Request) -> Response:
+        """202: the poll is due now, and the next tick makes it."""
+        row = await self._find(request)
+        await self.tracker.record([Record(observation=poll_request(self.clock(), row["video_translate_id"]))])
+        return Json(await self._find(request), 202)
+
+    async def _find(self, request: Request) -> dict[str, Any]:
+        name = request.path_params["video_translate_id"]
+        if not (rows := await self.reader.find([name])):
+            raise HTTPException(404, f"{name[:80]!r} is not tracked")
+        return rows[0]
+
+    async def metrics(self, _request: Request) -> Response:
+        text, content_type = await self.expose()
+        return Response(text, headers={"content-type": content_type})
+
+    async def healthz(self, _request: Request) -> Response:
+        return Json({"status": "ok"})
+
+    async def readyz(self, _request: Request) -> Response:
+        """200 while the database answers, its schema is ours, and the poller ticks."""
+        state, problems = self.poller(), []
+        try:
+            await self.reader.check()
+            database = "ok"
+        except TrackerError as error:
+            database = str(error)
+            problems.append("database")
+        age = (self.clock() - state.last_tick).total_seconds() if state.last_tick else None
+        if age is None or age > TICK_TOO_OLD:
+            problems.append("poller")
+        polling: dict[str, Any] = {
+            "last_tick_age_seconds": age,
+            "state": "paused" if state.paused else "polling",
+        }
+        if state.paused:
+            polling |= {"reason": state.paused, "until": state.until}
+        body = {"status": "not ready" if problems else "ready", "problems": problems, "database": database}
+        return Json({**body, "poller": polling}, 503 if problems else 200)
+
+    async def openapi(self, _request: Request) -> Response:
+        return Json(openapi())
+
+
+def create_admin_app(admin: Admin, *, token: str | None, any_host: bool) -> Starlette:
+    """The app for people of the house. `any_host`: requests may name any Host (unix sockets, or a token)."""
+    one = "/api/translations/{video_translate_id}"
+    return Starlette(
+        routes=[
+            Route("/", admin.dashboard),
+            Route("/api/translations", admin.list, methods=["GET"]),
+            Route("/api/translations", admin.add, methods=["POST"]),
+            Route(one, admin.show, methods=["GET"]),
+            Route(f"{one}/poll", admin.poll, methods=["POST"]),
+            Route("/api/openapi.json", admin.openapi),
+            Route("/metrics", admin.metrics),
+            Route("/healthz", admin.healthz),
+            Route("/readyz", admin.readyz),
+        ],
+        exception_handlers={HTTPException: http_error, TrackerError: tracker_error, Exception: _unexpected},
+        middleware=[Middleware(Guard, token=token, any_host=any_host)],
+        max_body_size=MAX_BODY_BYTES,
+    )
+
+
+def _unexpected(_request: Request, _error: Exception) -> Response:
+    return refuse(500, "an unexpected error; the log tells more")
+
+
+async def _json_body(request: Request) -> Any:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send application/json")
+    try:
+        return await request.json()
+    except (ValueError, RecursionError) as error:
+        raise InputError("the body is not JSON") from error
+
+
+def _registration(item: Any, now: Any) -> Any:
+    names = ("video_translate_id", "callback_id", "title")
+    if not isinstance(item, dict) or not all(isinstance(item.get(name), str | None) for name in names):
+        raise InputError(f"send an object, or a list of objects, with text in: {', '.join(names)}")
+    if strangers := sorted(item.keys() - set(names)):
+        raise InputError(f"{strangers[0][:80]!r} cannot be set; an object may have: {', '.join(names)}")
+    return registration(now, **item)
+
+
+def _number(value: str | None, name: str, *, default: int, least: int, most: int) -> int:
+    if value is None:
+        return default
+    number = int(value) if value.isdecimal() and value.isascii() and len(value) <= 19 else -1
+    if not least <= number <= most:
+        raise InputError(f"{name}={value[:40]!r}: use a whole number from {least} to {most}")
+    return number
+
+
+def _word(value: str | None, name: str, words: list[str]) -> str | None:
+    if value is not None and value not in words:
+        raise InputError(f"{name}={value[:40]!r}: use one of {', '.join(words)}")
+    return value

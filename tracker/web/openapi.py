@@ -1,0 +1,105 @@
+"""The admin API's OpenAPI document."""
+
+from typing import Any
+
+TIMES = (
+    "url_fetched_at", "url_expires_at", "attention_since", "next_poll_at", "last_polled_at", "failing_since",
+    "claimed_until", "provider_created_at", "created_at", "updated_at", "finished_at",
+)  # fmt: skip
+TEXTS = (
+    "video_translate_id", "callback_id", "title", "output_language", "url", "message", "caption_url",
+    "provider_status", "api_version", "input_language", "audio_url", "srt_url", "vtt_url", "attention",
+    "last_error", "claimed_by",
+)  # fmt: skip
+
+
+def openapi() -> dict[str, Any]:
+    """The document, version 3.1."""
+    one = [_parameter("video_translate_id", "path", {"type": "string"})]
+    page = [
+        _parameter(
+            "status", "query", {"type": "string", "enum": ["pending", "running", "success", "failed"]}
+        ),
+        _parameter("attention", "query", {"type": "string"}),
+        _parameter("callback_id", "query", {"type": "string"}),
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+        _parameter("after", "query", {"type": "integer", "minimum": 0, "default": 0}),
+    ]
+    body = {"required": True, **_content({"anyOf": [_ref("New"), {"type": "array", "items": _ref("New")}]})}
+    added = {"anyOf": [_ref("Translation"), _ref("Items")]}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tracker admin API", "version": "1"},
+        "paths": {
+            "/api/translations": {
+                "get": {"summary": "Translations by id", "parameters": page, **_answers({200: _ref("Page")})},
+                "post": {
+                    "summary": "Start tracking",
+                    "requestBody": body,
+                    **_answers({200: added, 201: added}),
+                },
+            },
+            "/api/translations/{video_translate_id}": {
+                "get": {
+                    "summary": "One translation",
+                    "parameters": one,
+                    **_answers({200: _ref("Translation")}),
+                }
+            },
+            "/api/translations/{video_translate_id}/poll": {
+                "post": {"summary": "Poll it now", "parameters": one, **_answers({202: _ref("Translation")})}
+            },
+            "/healthz": {"get": {"summary": "The process lives", **_answers({200: {"type": "object"}})}},
+            "/readyz": {
+                "get": {
+                    "summary": "Database, schema and poller work",
+                    **_answers({200: {"type": "object"}, 503: {"type": "object"}}),
+                }
+            },
+        },
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    nullable = {"type": ["string", "null"]}
+    rows = {"type": "array", "items": _ref("Translation")}
+    fields: dict[str, Any] = dict.fromkeys(TEXTS, nullable)
+    fields |= {name: {**nullable, "format": "date-time"} for name in TIMES}
+    fields |= {
+        "id": {"type": "integer"},
+        "status": {"type": "string", "enum": ["pending", "running", "success", "failed"]},
+        "duration_seconds": {"type": ["number", "null"]},
+        "poll_count": {"type": "integer"},
+        "poll_failures": {"type": "integer"},
+        "changes": {"type": "array", "items": {"type": "object"}, "description": "only when one is shown"},
+    }
+    new = dict.fromkeys(("video_translate_id", "callback_id", "title"), nullable)
+    return {
+        "Translation": {"type": "object", "required": ["id", "status"], "properties": fields},
+        "New": {"type": "object", "properties": new, "additionalProperties": False},
+        "Items": {"type": "object", "required": ["items"], "properties": {"items": rows}},
+        "Page": {
+            "type": "object",
+            "required": ["items", "next"],
+            "properties": {"items": rows, "next": {"type": ["integer", "null"]}},
+        },
+        "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}},
+    }
+
+
+def _answers(schemas: dict[int, Any]) -> dict[str, Any]:
+    good = {str(code): {"description": "as asked", **_content(schema)} for code, schema in schemas.items()}
+    return {"responses": {**good, "default": {"description": "refused", **_content(_ref("Error"))}}}
+
+
+def _content(schema: Any) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _parameter(name: str, where: str, schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

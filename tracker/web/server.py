@@ -1,0 +1,94 @@
+"""uvicorn, embedded: our sockets, our signals, and no patience with senders that dawdle."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tracker.web.listen import address_of
+
+HEADER_SECONDS = 10.0
+MAX_CONNECTIONS = 1000
+
+
+class PromptProtocol(HttpToolsProtocol):
+    """Closes a connection whose headers do not arrive in time; uvicorn alone would wait for ever."""
+
+    _hurry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_headers()
+
+    def on_headers_complete(self) -> None:
+        self._stop_hurrying()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_hurrying()
+        super().connection_lost(exc)
+
+    def _expect_headers(self) -> None:
+        if self._hurry is None:
+            self._hurry = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _stop_hurrying(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+
+
+class Server(uvicorn.Server):
+    """Serves one app on one socket until `stop`; installs no signal handlers."""
+
+    def __init__(self, name: str, app: Starlette, listener: socket.socket, *, stop_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=PromptProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=max(1, int(stop_seconds)),
+            )
+        )
+        self.name = name
+        self._listener = listener
+        self._is_listening = asyncio.Event()
+
+    @property
+    def address(self) -> str:
+        """Where it can be reached, for people."""
+        return address_of(self._listener)
+
+    async def listening(self) -> None:
+        """Wait until connections are accepted."""
+        await self._is_listening.wait()
+
+    async def serve_here(self) -> None:
+        """Serve until `stop`; what is being answered then is answered first."""
+        await self.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._is_listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn would raise the signal again after serve(), and nothing behind it would run
+        yield
