@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]*)\?[^\s\"'<>]*")
+SHORTEST = 4  # characters of a secret worth hiding: hiding every "s" would hide the log
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 QUIET = ("httpx", "httpcore", "aiohttp", "apscheduler", "alembic", "uvicorn.access", "uvicorn.error")
 
@@ -17,7 +18,9 @@ class Redact:
     """Takes the given secrets and every url's query out of an event."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        longest_first = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        longest_first = sorted(
+            {secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True
+        )
         self._secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
