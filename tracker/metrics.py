@@ -21,7 +21,7 @@ class Metrics:
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series per counter, of no use here
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter, of no use here
         self.registry = CollectorRegistry()
         for collector in (GCCollector, PlatformCollector, ProcessCollector):
             collector(registry=self.registry)

@@ -25,7 +25,9 @@ from tracker.store.engine import parse_url, sqlite_path
 
 T = TypeVar("T")
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 160  # a pipe or a file has no width of its own, and 80 columns would fold ids
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
