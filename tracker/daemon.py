@@ -76,10 +76,11 @@ async def open_core(settings: Settings, engines: Engines, stack: AsyncExitStack)
     stack.push_async_callback(asyncio.to_thread, repository.close)
     repository.open()
     metrics = Metrics()
-    tracker = Tracker(repository, _cadence(settings), metrics)
+    cadence = _cadence(settings)
+    tracker = Tracker(repository, cadence, metrics)
     await tracker.remember_evidence()
     heygen = await stack.enter_async_context(_client(settings)) if settings.heygen_api_key else None
-    pace = Pace(settings.concurrency, settings.request_timeout, timedelta(seconds=settings.overdue_after))
+    pace = Pace(settings.concurrency, settings.request_timeout, cadence)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     poller = Poller(repository, tracker, heygen, metrics, clock, owner=owner, pace=pace)
     return Core(repository, tracker, poller, metrics)

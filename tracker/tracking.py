@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from tracker.domain.cadence import Cadence, webhook_stretch
+from tracker.domain.decide import Change
 from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
@@ -92,7 +93,7 @@ class Tracker:
         if recorded.is_duplicate or (seen := record.observation) is None:
             return
         if recorded.change is not None:
-            self._tell_change(seen, recorded)
+            self._tell_change(seen, recorded, recorded.change)
         if recorded.attention is not None:
             log.warning(
                 "translation needs attention", id=recorded.video_translate_id, attention=recorded.attention
@@ -100,10 +101,7 @@ class Tracker:
         if seen.status is None and seen.provider_status is not None:
             self._warn_of_word(seen.provider_status, recorded)
 
-    def _tell_change(self, seen: Observation, recorded: Recorded) -> None:
-        change = recorded.change
-        if change is None:
-            return
+    def _tell_change(self, seen: Observation, recorded: Recorded, change: Change) -> None:
         if change.new.is_final:
             self._end_sources.append(seen.source)
         self._figures.changed(change.new, seen.source)

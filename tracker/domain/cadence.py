@@ -17,7 +17,6 @@ CONFIRMATIONS = 8  # unanswered questions about an end that a webhook reported, 
 TRUSTED_STRETCH = 4.0
 TRUST_NEEDS_ENDS = 5
 TRUST_SHARE = 0.9
-PROBE_FIRST = timedelta(seconds=30)
 PROBE_LAST = timedelta(minutes=5)
 
 
@@ -75,9 +74,9 @@ def next_poll(
     return now + min(max(since_end, 2 * cadence.min_interval), cadence.max_interval)
 
 
-def probe_after(attempt: int) -> timedelta:
+def probe_after(cadence: Cadence, attempt: int) -> timedelta:
     """How long polling rests before it tries again whether the account works (0 is the first time)."""
-    return min(PROBE_FIRST * (1 << min(attempt, 16)), PROBE_LAST)
+    return min(cadence.min_interval * (1 << min(attempt, 16)), cadence.max_interval, PROBE_LAST)
 
 
 def _after_telling(

@@ -56,7 +56,7 @@ class Answer:
             return float(value)
         try:
             return max(0.0, (parsedate_to_datetime(value) - self.at).total_seconds())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
 
     def _name(self) -> str:

@@ -44,14 +44,17 @@ def as_text(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        value = json.dumps(value, ensure_ascii=False)
+        try:
+            value = json.dumps(value, ensure_ascii=False)
+        except RecursionError:  # nested as deeply as could just be read
+            return None
     return UNSTORABLE.sub("\ufffd", value) or None
 
 
 def as_url(value: object) -> str | None:
     """A web address, else None: pages show it as a link."""
     text = as_text(value)
-    return text if text and re.match(r"https?://[^\s]+$", text, re.IGNORECASE) else None
+    return text if text and re.fullmatch(r"https?://[^\s]+", text, re.IGNORECASE) else None
 
 
 def as_number(value: object) -> float | None:

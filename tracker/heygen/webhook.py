@@ -38,11 +38,11 @@ def find_signer(body: bytes, headers: Headers, secrets: Mapping[str, str]) -> st
         for name, value in headers
         if name.lower() in SIGNATURE_HEADERS
     ]
+    expected = {
+        name: sign(body, secret).encode() for name, secret in secrets.items()
+    }  # once, however many claims
     signers = [
-        name
-        for name, secret in secrets.items()
-        for claim in claims
-        if hmac.compare_digest(sign(body, secret).encode(), claim)
+        name for name, ours in expected.items() for claim in claims if hmac.compare_digest(ours, claim)
     ]
     return signers[0] if signers else None
 

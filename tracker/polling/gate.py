@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tracker.domain.cadence import probe_after
+from tracker.domain.cadence import Cadence, probe_after
 
 
 class Reason(StrEnum):
@@ -20,6 +20,7 @@ class Reason(StrEnum):
 class Gate:
     """Open, or shut for a reason until a probe may go through."""
 
+    cadence: Cadence
     reason: Reason | None = None
     until: datetime | None = None
     failed_probes: int = 0
@@ -36,14 +37,16 @@ class Gate:
         """Close until HeyGen's own delay (seconds) is over, or for longer after each probe that failed."""
         asked = timedelta(seconds=min(retry_after, 86400)) if retry_after is not None else None
         if self.until is None or now >= self.until:  # else: in flight when it was shut already
-            self.until = now + (asked or probe_after(self.failed_probes))
+            self.until = now + (asked or probe_after(self.cadence, self.failed_probes))
             self.failed_probes += 1
         elif asked is not None:
             self.until = max(self.until, now + asked)
         self.reason = reason
         return self.until
 
-    def open(self) -> Reason | None:
-        """Polling works again; returns why it rested, None where it did not."""
+    def open(self, asked_at: datetime) -> Reason | None:
+        """What was asked at `asked_at` worked; returns why polling rested, None where it did not or still does."""
+        if self.until is not None and asked_at < self.until:  # in flight when it was shut
+            return None
         reason, self.reason, self.until, self.failed_probes = self.reason, None, None, 0
         return reason

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation, Problem, ProblemKind
 from tracker.domain.status import Source
 from tracker.domain.translation import is_video_translate_id
@@ -27,7 +28,7 @@ class Pace:
 
     concurrency: int
     request_timeout: float  # seconds
-    overdue_after: timedelta
+    cadence: Cadence
 
     @property
     def lease(self) -> timedelta:
@@ -50,7 +51,7 @@ class Poller:
     ) -> None:
         self._store, self._tracker, self._heygen, self._figures = store, tracker, heygen, figures
         self._clock, self._owner, self._pace = clock, owner, pace
-        self.gate = Gate(reason=Reason.NO_API_KEY if heygen is None else None)
+        self.gate = Gate(pace.cadence, reason=Reason.NO_API_KEY if heygen is None else None)
         self.last_tick: datetime | None = None  # the latest that went through
         self._polls: set[asyncio.Task[None]] = set()
         self._fetches: set[asyncio.Task[Observation]] = set()
@@ -68,6 +69,9 @@ class Poller:
             now = self._clock()
             claims = await self._store.claim_due(now, room, self._owner, self._pace.lease) if room > 0 else []
             self.last_tick = self._clock()
+            if self._stopping:  # since we asked for them: nobody would wait for these polls
+                await self._store.release(claims)
+                return
             for claim in claims:
                 self._begin(claim)
             if not claims or self.gate.reason is not None:
@@ -85,7 +89,7 @@ class Poller:
 
     async def flag_overdue(self) -> None:
         """Raise the flag on open translations that have grown too old."""
-        for name in await self._store.flag_overdue(self._clock(), self._pace.overdue_after):
+        for name in await self._store.flag_overdue(self._clock(), self._pace.cadence.overdue_after):
             log.warning("translation needs attention", id=name, attention="overdue")
 
     async def stop(self, patience: float) -> None:
@@ -152,7 +156,7 @@ class Poller:
     async def _record(self, claim: Claim, observation: Observation) -> None:
         problem = observation.problem
         if problem is None or problem.kind is ProblemKind.NOT_FOUND:
-            self._resume()
+            self._resume(observation.observed_at)
         await self._tracker.record([Record(observation=observation, claim=claim)])
         self._count(problem.kind if problem else (observation.status or "unknown_word"))
         if problem is not None:
@@ -187,8 +191,8 @@ class Poller:
         """For pages and probes: when it last ticked, and why it rests."""
         return PollerState(self.last_tick, self.gate.reason, self.gate.until)
 
-    def _resume(self) -> None:
-        if (reason := self.gate.open()) is not None:
+    def _resume(self, asked_at: datetime) -> None:
+        if (reason := self.gate.open(asked_at)) is not None:
             log.warning("polling resumed", after=reason)
 
 
