@@ -1,0 +1,68 @@
+"""docs/architecture.md is the house as it is."""
+
+import ast
+import re
+import tomllib
+
+import pytest
+
+from tests.house.pages import ARCHITECTURE, ROOT, blocks, rows, section
+
+MODULES = {
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "tracker").rglob("*.py")
+    if path.name != "__init__.py" or path.parent.name == "cli"
+}
+STEP = re.compile(r"^\d+\. .*?(?=^\d+\. |^$|\Z)", re.MULTILINE | re.DOTALL)
+# Class.method, a class, a function with a _ in its name; plain words may be values
+NAME = re.compile(r"`([A-Z]\w+\.\w+|[A-Z]\w+|_[a-z]+(?:_[a-z]+)*|[a-z]+(?:_[a-z]+)+)`")
+
+
+def test_every_module_has_a_row_and_no_other() -> None:
+    told = set(rows(section(ARCHITECTURE, "## The rooms")))
+
+    assert told == MODULES | {"migrations/"}
+
+
+def test_every_path_that_is_named_exists() -> None:
+    named = set(re.findall(r"`((?:tracker|migrations|tests|docs)/[\w./-]*)`", ARCHITECTURE.read_text()))
+
+    assert named
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_the_import_rule_is_the_one_that_is_enforced() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract for contract in contracts if contract["type"] == "layers"]
+
+    told = [block.split("\n")[:-1] for block in blocks(section(ARCHITECTURE, "## The rooms"), "")]
+    assert layers["exhaustive"]
+    assert told == [layers["layers"]]
+
+
+@pytest.mark.parametrize("heading", ["## A webhook, followed", "## A poll, followed"])
+def test_every_name_on_the_way_exists_and_stands_in_a_file_of_its_step(heading: str) -> None:
+    known = set().union(*map(_defined, MODULES)) | _columns()
+    for step in STEP.findall(section(ARCHITECTURE, heading)):
+        paths = re.findall(r"`(tracker/[\w/]+\.py)`", step)
+        code = "\n".join((ROOT / path).read_text() for path in paths)
+        for name in NAME.findall(step):
+            assert name in known, f"no such name: {name}"
+            short = name.rpartition(".")[2]
+            assert not paths or re.search(rf"\b{short}\b", code), f"{name} is not in {paths}"
+
+
+def _defined(path: str) -> set[str]:
+    """The classes and functions of a file; methods by their own name and as Class.method."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            members = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+            names |= {f"{node.name}.{one.name}" for one in members}
+    return names
+
+
+def _columns() -> set[str]:
+    return set(re.findall(r'Column\(\s*"(\w+)"', (ROOT / "tracker/store/tables.py").read_text()))
