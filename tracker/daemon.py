@@ -13,6 +13,7 @@ import structlog
 from starlette.applications import Starlette
 
 from tracker.domain.cadence import Cadence
+from tracker.errors import SettingsError
 from tracker.heygen import webhook
 from tracker.heygen.client import HeyGenClient
 from tracker.metrics import Metrics
@@ -25,7 +26,7 @@ from tracker.store.lock import sole_runner
 from tracker.store.repository import Repository
 from tracker.tracking import Tracker
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.listen import open_listener
+from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver
 from tracker.web.server import Server
@@ -86,6 +87,12 @@ async def open_core(settings: Settings, engines: Engines, stack: AsyncExitStack)
     return Core(repository, tracker, poller, metrics)
 
 
+def _exit_at_last() -> None:
+    """A thread that waits for a database for ever cannot be stopped, and a kill loses no more than this."""
+    log.critical("could not stop in time; the process ends all the same")
+    os._exit(1)
+
+
 def _cadence(settings: Settings) -> Cadence:
     return Cadence(
         min_interval=timedelta(seconds=settings.poll_min_interval),
@@ -108,6 +115,8 @@ def _client(settings: Settings) -> HeyGenClient:
 
 class Daemon:
     """One process, one event loop: two listeners, the tick, the poller."""
+
+    silence = DEAD_AFTER
 
     def __init__(self, settings: Settings, inherited: Mapping[str, socket.socket]) -> None:
         self._settings = settings
@@ -144,18 +153,20 @@ class Daemon:
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
         }
         for server in servers:
-            await server.listening()
+            listening = asyncio.create_task(server.listening())
+            await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
         ticker.start()
         watch = asyncio.create_task(self._watch(core, ticker, serving))
         addresses = {server.name: server.address for server in servers}
         log.info("tracker is up", **addresses, polling=core.poller.state.paused or "on", process=os.getpid())
         await self._stop.wait()
         log.info("stopping")
+        asyncio.get_running_loop().call_later(self._settings.stop_timeout, _exit_at_last)
         watch.cancel()
         for server in servers:
             server.stop()
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
-        await ticker.stop(patience=1.0)
+        await ticker.stop(patience=self._settings.stop_timeout / 8)
         await core.poller.stop(patience=self._settings.stop_timeout / 4)
 
     async def _watch(self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]]) -> None:
@@ -171,7 +182,7 @@ class Daemon:
             ended = [name for name, task in serving.items() if task.done()]
             if not core.repository.is_alive:
                 ended.append("store")
-            if not ticker.is_running or silence > DEAD_AFTER:
+            if not ticker.is_running or silence > self.silence:
                 ended.append("poller")
             if ended:
                 self._failure = ", ".join(ended)
@@ -212,6 +223,11 @@ class Daemon:
 
     def _admin_app(self, core: Core, listener: socket.socket) -> Starlette:
         token = self._settings.admin_token
+        if token is None and not is_private(listener):  # an inherited socket is no setting
+            raise SettingsError(
+                f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(listener)}; "
+                "example: a long random word"
+            )
         admin = Admin(core.repository, core.tracker, clock, lambda: core.poller.state, core.exposition)
         return create_admin_app(
             admin,

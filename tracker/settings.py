@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import (
     BaseModel,
@@ -23,6 +24,7 @@ from pydantic import (
 from tracker.errors import SettingsError
 
 PREFIX = "TRACKER_"
+IN_THE_QUERY = r"[?&](?:ssl)?password="  # where a database url may carry one, too
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -79,7 +81,7 @@ def parse_json(value: object) -> object:
         return value
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("is not JSON") from error
 
 
@@ -110,7 +112,7 @@ class Settings(BaseModel):
     heygen_api_key: Secret | None = setting(
         None, "HeyGen's API key; without one nothing is polled", "your-key"
     )
-    heygen_base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+/?$")] = setting(
+    heygen_base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] = setting(
         "https://api.heygen.com", "where HeyGen's API is", "https://api.heygen.com"
     )
     heygen_api: Literal["auto", "v2", "v3"] = setting(
@@ -188,8 +190,9 @@ class Settings(BaseModel):
         """Every secret in the clear, so that the log can keep them out."""
         single = [self.heygen_api_key, self.admin_token, *self.callback_tokens]
         secrets = [secret.get_secret_value() for secret in single if secret]
-        password = re.search(r"//[^:/@]*:([^@/]+)@", self.database_url.get_secret_value())
-        return [*secrets, *self.signing_secrets.values(), *([password[1]] if password else [])]
+        url = self.database_url.get_secret_value()
+        passwords = re.findall(r"^[^:]*://[^:/@]*:([^@]+)@", url) + re.findall(rf"{IN_THE_QUERY}([^&]+)", url)
+        return [*secrets, *self.signing_secrets.values(), *passwords, *map(unquote, passwords)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +238,8 @@ def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -
 def redacted(settings: Settings) -> dict[str, str]:
     """Every setting as text that may be shown."""
     shown = {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
-    return shown | {
-        "database_url": re.sub(r"(//[^:/@]*:)[^@/]+@", r"\1***@", settings.database_url.get_secret_value())
-    }
+    url = re.sub(r"^([^:]*://[^:/@]*:).*@", r"\1***@", settings.database_url.get_secret_value())
+    return shown | {"database_url": re.sub(rf"({IN_THE_QUERY})[^&]+", r"\1***", url)}
 
 
 def _shown(value: object) -> str:

@@ -16,6 +16,19 @@ branch_labels = None
 depends_on = None
 
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TIMES = (
+    "url_fetched_at",
+    "url_expires_at",
+    "attention_since",
+    "next_poll_at",
+    "last_polled_at",
+    "failing_since",
+    "claimed_until",
+    "provider_created_at",
+    "created_at",
+    "updated_at",
+    "finished_at",
+)
 VIEWS = ("tracker_health", "translation_timings", "expiring_urls", "open_translations")
 
 
@@ -35,11 +48,14 @@ def downgrade() -> None:
 
 
 def readable_time_checks() -> list[sa.CheckConstraint]:
-    """SQLite stores any text as a time, and one in another form would never come due."""
-    form = "LIKE '____-__-__ __:__:__%'"
+    """SQLite stores any text as a time; one in another form would never come due, or could not be read."""
     return [
-        sa.CheckConstraint(f"{column} {form}", name=op.f(f"ck_translations_{column}_is_a_time"))
-        for column in ("created_at", "next_poll_at")
+        sa.CheckConstraint(
+            f"strftime('%Y-%m-%d %H:%M:%S', substr({column}, 1, 19), '+0 days') IS substr({column}, 1, 19) "
+            f"AND trim(substr({column}, 20), '.0123456789') = ''",
+            name=op.f(f"ck_translations_{column}_is_a_time"),
+        )
+        for column in TIMES
     ]
 
 

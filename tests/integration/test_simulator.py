@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tracker.cli.simulate import simulate
-from tracker.errors import InputError
+from tracker.errors import InputError, ListenError
 from tracker.simulator.app import Simulator, create_app
 from tracker.simulator.delivery import Endpoint
 from tracker.simulator.faults import Fault
@@ -482,7 +482,7 @@ def test_wrong_control_requests_say_what_is_wrong(start: Start) -> None:
 
 def test_an_address_in_use_is_told(receiver: Receiver) -> None:
     port = int(receiver.url.split(":")[2].split("/")[0])
-    with pytest.raises(InputError, match="cannot listen there"), running(create_app(Scenario()), port=port):
+    with pytest.raises(ListenError, match="cannot listen there"), running(create_app(Scenario()), port=port):
         pytest.fail("it must not start")
 
 

@@ -28,17 +28,20 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """The fields of a translation besides its status; None where the source did not say."""
+    """The fields of a translation besides its status; None where the source did not say.
+
+    A signed url opens the video to whoever reads it, so that none is shown in a repr.
+    """
 
     title: str | None = None
     output_language: str | None = None
     input_language: str | None = None
     message: str | None = None
-    url: str | None = None
-    caption_url: str | None = None
-    audio_url: str | None = None
-    srt_url: str | None = None
-    vtt_url: str | None = None
+    url: str | None = field(default=None, repr=False)
+    caption_url: str | None = field(default=None, repr=False)
+    audio_url: str | None = field(default=None, repr=False)
+    srt_url: str | None = field(default=None, repr=False)
+    vtt_url: str | None = field(default=None, repr=False)
     duration_seconds: float | None = None
     provider_created_at: datetime | None = None
     api_version: str | None = None

@@ -1,6 +1,6 @@
 """All that one observation does to one translation, put together from the rules."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -33,7 +33,7 @@ class Verdict:
     """The change, if any, and the columns to write, by name."""
 
     change: Change | None
-    updates: dict[str, object]
+    updates: dict[str, object] = field(repr=False)  # may hold a signed url
     outcome: Outcome
 
 
@@ -75,7 +75,7 @@ def _told(current: Translation, seen: Observation, change: Change | None) -> dic
         return {}
     backward = change is None and seen.status is not None and seen.status is not current.status
     told: dict[str, object] = {}
-    for name in (field.name for field in fields(Details)):
+    for name in (column.name for column in fields(Details)):
         value, known = getattr(seen.details, name), getattr(current.details, name)
         replaceable = known is None or change is not None or seen.source.asks_heygen
         if value not in (None, known) and replaceable and not (backward and name in OF_THE_END):

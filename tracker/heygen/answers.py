@@ -1,7 +1,7 @@
 """HTTP answers of HeyGen's API: what went wrong, told as one of our errors (heygen-api section 3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -11,6 +11,7 @@ from tracker.heygen.payloads import as_object, as_text, parse_json_object
 
 KEY_CODES = frozenset({"unauthorized", "authentication_failed", "forbidden"})
 QUOTA_CODE = "quota_exceeded"
+LONGEST_WAIT = 86400.0
 SHOWN = 200  # characters of HeyGen's text in a message
 
 
@@ -19,8 +20,8 @@ class Answer:
     """An HTTP answer, read to its end; header names in lower case."""
 
     status_code: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)  # may carry a signed url
     at: datetime
 
     def data(self) -> Mapping[str, Any]:
@@ -50,14 +51,16 @@ class Answer:
             raise TransientError(said)
 
     def retry_after(self) -> float | None:
-        """Seconds that HeyGen asks us to wait: a number or a date; None where it names neither."""
+        """Seconds HeyGen asks us to wait, a day at most: a number or a date; None where it names neither."""
         value = self.headers.get("retry-after", "").strip()
-        if value.isdecimal() and len(value) <= 9:
-            return float(value)
         try:
-            return max(0.0, (parsedate_to_datetime(value) - self.at).total_seconds())
+            if value.isdecimal():
+                seconds = float(value)
+            else:
+                seconds = (parsedate_to_datetime(value) - self.at).total_seconds()
         except (TypeError, ValueError, OverflowError):
             return None
+        return min(max(seconds, 0.0), LONGEST_WAIT)
 
     def _name(self) -> str:
         request_id = as_text(self.headers.get("x-request-id", ""))

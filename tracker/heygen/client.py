@@ -15,7 +15,6 @@ from tracker.heygen import v2
 from tracker.heygen.answers import Answer
 
 ANSWER_BYTES = 2 * 1024 * 1024
-DEFAULT_SILENCE = 30.0  # seconds, after a 429 that names no delay
 
 
 class HeyGenClient:
@@ -64,8 +63,8 @@ class HeyGenClient:
             raise TransientError(f"no answer within {self._timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransientError(f"no answer: {type(error).__name__}") from error
-        if answer.status_code == 429:
-            self._silent_until = loop.time() + (answer.retry_after() or DEFAULT_SILENCE)
+        if answer.status_code == 429:  # also for those that wait for their turn already
+            self._silent_until = loop.time() + (answer.retry_after() or 0.0)
         return answer
 
     async def _read(self, path: str, at: datetime) -> Answer:

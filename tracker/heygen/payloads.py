@@ -10,6 +10,8 @@ from typing import Any
 from tracker.domain.status import Status
 from tracker.domain.translation import UNSTORABLE
 
+LONGEST_INTEGER = 300  # digits; a float ends at 308
+
 # Status words met across HeyGen's endpoints (heygen-api section 2).
 STATUS_WORDS = {
     **dict.fromkeys(("pending", "queued", "waiting"), Status.PENDING),
@@ -22,7 +24,7 @@ STATUS_WORDS = {
 def parse_json_object(body: bytes) -> dict[str, Any]:
     """The object in `body`; raises ValueError with what is wrong with it."""
     try:
-        value = json.loads(body.decode("utf-8-sig"))
+        value = json.loads(body.decode("utf-8-sig"), parse_int=_parse_int)
     except UnicodeDecodeError as error:
         raise ValueError("the body is not UTF-8") from error
     except RecursionError as error:
@@ -32,6 +34,11 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("the body is not a JSON object")  # noqa: TRY004 - one kind of error for bad bodies
     return value
+
+
+def _parse_int(digits: str) -> int | float:
+    """Python refuses to read thousands of digits; JSON allows them, and nobody needs them exactly."""
+    return int(digits) if len(digits) <= LONGEST_INTEGER else math.inf
 
 
 def as_object(value: object) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ class Gate:
 
     def shut(self, reason: Reason, now: datetime, retry_after: float | None = None) -> datetime:
         """Close until HeyGen's own delay (seconds) is over, or for longer after each probe that failed."""
-        asked = timedelta(seconds=min(retry_after, 86400)) if retry_after is not None else None
+        asked = timedelta(seconds=retry_after) if retry_after is not None else None
         if self.until is None or now >= self.until:  # else: in flight when it was shut already
             self.until = now + (asked or probe_after(self.cadence, self.failed_probes))
             self.failed_probes += 1
@@ -45,7 +45,7 @@ class Gate:
         return self.until
 
     def open(self, asked_at: datetime) -> Reason | None:
-        """What was asked at `asked_at` worked; returns why polling rested, None where it did not or still does."""
+        """What was asked at `asked_at` worked; returns why polling rested, None where nothing opened."""
         if self.until is not None and asked_at < self.until:  # in flight when it was shut
             return None
         reason, self.reason, self.until, self.failed_probes = self.reason, None, None, 0

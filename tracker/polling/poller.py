@@ -9,7 +9,7 @@ import structlog
 
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation, Problem, ProblemKind
-from tracker.domain.status import Source
+from tracker.domain.status import Attention, Source
 from tracker.domain.translation import is_video_translate_id
 from tracker.errors import AccountError, NotFoundError, RateLimitedError, StoreError, TransientError
 from tracker.polling.gate import Gate, Reason
@@ -20,6 +20,7 @@ log = structlog.get_logger("tracker.polling")
 
 LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
 TOP_UP_SECONDS = 1.0
+TOLD_ONE_BY_ONE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class Poller:
         self._polls: set[asyncio.Task[None]] = set()
         self._fetches: set[asyncio.Task[Observation]] = set()
         self.outcomes: Counter[str] = Counter()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def tick(self) -> None:
         """Start polls until nothing more is due or allowed; those under way go on afterwards."""
-        while not self._stopping:
+        while not self._stopping.is_set():
             room = self._room()
             if room <= 0 and self.gate.reason is None and self._polls:
                 await asyncio.wait(self._polls, timeout=TOP_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -69,7 +70,7 @@ class Poller:
             now = self._clock()
             claims = await self._store.claim_due(now, room, self._owner, self._pace.lease) if room > 0 else []
             self.last_tick = self._clock()
-            if self._stopping:  # since we asked for them: nobody would wait for these polls
+            if self._stopping.is_set():  # since we asked for them: nobody would wait for these polls
                 await self._store.release(claims)
                 return
             for claim in claims:
@@ -89,15 +90,18 @@ class Poller:
 
     async def flag_overdue(self) -> None:
         """Raise the flag on open translations that have grown too old."""
-        for name in await self._store.flag_overdue(self._clock(), self._pace.cadence.overdue_after):
-            log.warning("translation needs attention", id=name, attention="overdue")
+        flagged = await self._store.flag_overdue(self._clock(), self._pace.cadence.overdue_after)
+        for name in flagged[:TOLD_ONE_BY_ONE]:
+            log.warning("translation needs attention", id=name, attention=Attention.OVERDUE)
+        if len(flagged) > TOLD_ONE_BY_ONE:
+            log.warning("more translations need attention", count=len(flagged), attention=Attention.OVERDUE)
 
     async def stop(self, patience: float) -> None:
         """Claim nothing more; give requests `patience` seconds, then give their claims back unpolled.
 
         What was answered is stored whatever the time: only requests are ever cancelled.
         """
-        self._stopping = True
+        self._stopping.set()
         if self._polls:
             await asyncio.wait(self._polls, timeout=patience)
         for fetch in self._fetches:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -50,17 +51,20 @@ class Ticker:
 
     async def stop(self, patience: float) -> None:
         """Start nothing more; wait up to `patience` seconds for what is under way."""
-        self._scheduler.pause()
+        if self.is_running:  # it may be what has died
+            self._scheduler.pause()
         if self._running:
             await asyncio.wait(self._running, timeout=patience)
-        self._scheduler.shutdown(wait=False)
+        if self.is_running:
+            self._scheduler.shutdown(wait=False)
 
     async def _shielded(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
         """APScheduler cancels at shutdown what runs; a task of our own goes on to its end."""
         task = asyncio.create_task(self._guarded(name, call), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        await asyncio.shield(task)
+        with suppress(asyncio.CancelledError):  # APScheduler would log it as a failure
+            await asyncio.shield(task)
 
     async def _guarded(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
         """One failure must not end the ticking: it is told once, and so is its end."""

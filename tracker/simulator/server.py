@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from starlette.applications import Starlette
 
-from tracker.errors import InputError
+from tracker.errors import InputError, ListenError
 from tracker.simulator.app import Simulator
 
 OnListening = Callable[[str, int], None]
@@ -37,7 +37,7 @@ class _Server(uvicorn.Server):
 def serve(app: Starlette, host: str, port: int, on_listening: OnListening) -> None:
     """Serves until SIGTERM or SIGINT, in the main thread; returns after a clean stop.
 
-    Raises InputError when the address cannot be had, and what killed the webhook sender, if anything did.
+    Raises ListenError when the address cannot be had, and what killed the webhook sender, if anything did.
     """
     asyncio.run(_serve_until_signal(app, host, port, on_listening))
 
@@ -145,7 +145,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except (OSError, OverflowError) as problem:
         listener.close()
-        raise InputError(
+        refusal = InputError if isinstance(problem, OverflowError) else ListenError
+        raise refusal(
             f"--listen {host}:{port}: cannot listen there: {problem}; for example: 127.0.0.1:8399"
         ) from problem
     return listener

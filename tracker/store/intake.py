@@ -117,14 +117,14 @@ class Intake:
 
     def _find(self, seen: Observation) -> list[Translation]:
         """Whom it is about: the row with its id; without an id, by callback_id the row that waits for
-        one, or at a hint every open row."""
+        one (else the oldest: adding it again adds nothing), or at a hint every open row."""
         if seen.video_translate_id is not None:
             return self._select(translations.c.video_translate_id == seen.video_translate_id)
         if seen.hint:
             return self._select(
                 translations.c.callback_id == seen.callback_id, translations.c.status.in_(OPEN_STATUSES)
             )
-        return self._find_waiting(seen)
+        return self._find_waiting(seen) or self._select(translations.c.callback_id == seen.callback_id)[:1]
 
     def _find_waiting(self, seen: Observation) -> list[Translation]:
         """The oldest row that has this callback_id and still waits for its video_translate_id."""
@@ -153,7 +153,9 @@ class Intake:
         if found.callback_id is not None or found.status is not Status.PENDING:
             return False
         hinted = exists().where(
-            deliveries.c.video_translate_id == found.video_translate_id, deliveries.c.outcome == Outcome.HINT
+            deliveries.c.video_translate_id == found.video_translate_id,
+            deliveries.c.received_at == found.created_at,
+            deliveries.c.outcome == Outcome.HINT,
         )
         return bool(self.connection.scalar(select(hinted)))
 
@@ -229,10 +231,14 @@ def store_all(
 
 
 def _is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
-    """Deduplication hides no work: an unsigned copy may precede the signed one, an error may be mended."""
-    return bool(
-        known.outcome == Outcome.ERROR or (known.signed_by is None and delivery.signed_by is not None)
-    )
+    """Deduplication hides no work: an unsigned copy may precede the signed one, an error may be mended.
+
+    An unsigned copy of a signed body has nothing to add, and must not make the signature forgotten.
+    """
+    if known.signed_by is None and delivery.signed_by is not None:
+        return True
+    is_downgrade = known.signed_by is not None and delivery.signed_by is None
+    return bool(known.outcome == Outcome.ERROR and not is_downgrade)
 
 
 def _can_be_tracked(seen: Observation) -> bool:

@@ -34,6 +34,28 @@ def _one_of(column: str, words: type[Status] | type[Attention] | type[Source] | 
     return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
 
 
+def _is_a_time(column: str) -> str:
+    """SQLite: `2026-11-23 09:30:00` with or without a fraction, and on the calendar."""
+    seconds = f"substr({column}, 1, 19)"
+    return (
+        f"strftime('%Y-%m-%d %H:%M:%S', {seconds}, '+0 days') IS {seconds} "
+        f"AND trim(substr({column}, 20), '.0123456789') = ''"
+    )
+
+
+TIMES = (
+    "url_fetched_at",
+    "url_expires_at",
+    "attention_since",
+    "next_poll_at",
+    "last_polled_at",
+    "failing_since",
+    "claimed_until",
+    "provider_created_at",
+    "created_at",
+    "updated_at",
+    "finished_at",
+)
 IS_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OPEN_STATUSES)})"
 IS_FINAL = f"status IN ({', '.join(repr(str(status)) for status in FINAL_STATUSES)})"
 
@@ -97,11 +119,8 @@ translations = Table(
     CheckConstraint(
         f"{IS_FINAL} OR video_translate_id IS NULL OR next_poll_at IS NOT NULL", name="open_has_next_poll"
     ),
-    # SQLite stores any text as a time, and one in another form would never come due.
-    CheckConstraint("created_at LIKE '____-__-__ __:__:__%'", name="created_at_is_a_time").ddl_if("sqlite"),
-    CheckConstraint("next_poll_at LIKE '____-__-__ __:__:__%'", name="next_poll_at_is_a_time").ddl_if(
-        "sqlite"
-    ),
+    # SQLite stores any text as a time; one in another form would never come due, or could not be read.
+    *(CheckConstraint(_is_a_time(name), name=f"{name}_is_a_time").ddl_if("sqlite") for name in TIMES),
     Index("ix_translations_callback_id", "callback_id", postgresql_using="hash"),
     Index(
         "ix_translations_due",

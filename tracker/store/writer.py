@@ -50,6 +50,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._closed = False
+        self._door = threading.Lock()  # nothing is queued behind the end
 
     def start(self) -> None:
         self._thread.start()
@@ -60,16 +61,18 @@ class Writer:
 
     def submit(self, run: Callable[[Connection], T]) -> Future[T]:
         """Queue `run`; the future is done once its transaction is committed."""
-        if self._closed or not self.is_alive:
-            raise StoreError("the store is closed")
         done: Future[T] = Future()
-        self._queue.put(_Work(run, done))
+        with self._door:
+            if self._closed or not self.is_alive:
+                raise StoreError("the store is closed")
+            self._queue.put(_Work(run, done))
         return done
 
     def close(self) -> None:
         """Finish what was queued, then end the thread."""
-        self._closed = True
-        self._queue.put(None)
+        with self._door:
+            self._closed = True
+            self._queue.put(None)
         if self.is_alive:
             self._thread.join()
 

@@ -28,7 +28,7 @@ def refuse(status_code: int, error: str, headers: Mapping[str, str] | None = Non
 
 
 def http_error(_request: Request, error: Exception) -> Json:
-    """Starlette's own refusals (404, 405, 413) in our form."""
+    """Starlette's own refusals (404, 405) in our form."""
     if not isinstance(error, HTTPException):
         raise error
     return refuse(error.status_code, error.detail, error.headers)

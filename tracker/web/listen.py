@@ -3,7 +3,9 @@
 import os
 import socket
 import stat
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import ListenError
 
@@ -25,13 +27,17 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{name[0]}:{name[1]}" if isinstance(name, tuple) else f"unix:{name}"
 
 
+def is_private(listener: socket.socket) -> bool:
+    """True where only this machine can connect."""
+    return listener.family == socket.AF_UNIX or ip_address(listener.getsockname()[0]).is_loopback
+
+
 def _bind_tcp(host: str, port: int) -> socket.socket:
     [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     # with the protocol named: asyncio sets TCP_NODELAY on nothing else, and answers would wait 40 ms
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    return listener
+    return _bound(listener, address)
 
 
 def _bind_unix(path: str) -> socket.socket:
@@ -41,6 +47,16 @@ def _bind_unix(path: str) -> socket.socket:
             if probe.connect_ex(path) != 0:
                 Path(path).unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
+    _bound(listener, path)
     os.chmod(path, 0o660)  # the proxy in front shares a group with us
+    return listener
+
+
+def _bound(listener: socket.socket, address: Any) -> socket.socket:
+    """A socket that cannot be bound is not left open."""
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
     return listener

@@ -19,11 +19,17 @@ MAX_CONNECTIONS = 1000
 class PromptProtocol(HttpToolsProtocol):
     """Closes a connection whose headers do not arrive in time; uvicorn alone would wait for ever."""
 
+    header_seconds = HEADER_SECONDS
     _hurry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if getattr(self.cycle, "response_complete", False):
+            self._expect_headers()  # such bytes begin no request, and ended uvicorn's keep-alive time-out
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -39,7 +45,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     def _expect_headers(self) -> None:
         if self._hurry is None:
-            self._hurry = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+            self._hurry = self.loop.call_later(self.header_seconds, self.transport.close)
 
     def _stop_hurrying(self) -> None:
         if self._hurry is not None:
@@ -50,11 +56,19 @@ class PromptProtocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Serves one app on one socket until `stop`; installs no signal handlers."""
 
-    def __init__(self, name: str, app: Starlette, listener: socket.socket, *, stop_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        app: Starlette,
+        listener: socket.socket,
+        *,
+        stop_seconds: float,
+        header_seconds: float = HEADER_SECONDS,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=PromptProtocol,
+                http=type("Protocol", (PromptProtocol,), {"header_seconds": header_seconds}),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -1,0 +1,71 @@
+"""A real daemon that soon loses one of its parts; the exit code is the daemon's.
+
+Usage: failing_daemon.py PART
+"""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tracker.cli.common import configure_logs
+from tracker.daemon import Core, Daemon
+from tracker.polling.scheduler import Ticker
+from tracker.settings import load
+
+SOON = 0.5  # seconds
+Serving = Mapping[str, asyncio.Task[None]]
+
+
+async def store(core: Core, _ticker: Ticker, _serving: Serving) -> None:
+    """The writer thread ends."""
+    await asyncio.to_thread(core.repository.close)
+
+
+async def scheduler(_core: Core, ticker: Ticker, _serving: Serving) -> None:
+    """Nothing ticks any more."""
+    await ticker.stop(patience=0)
+
+
+async def webhooks(_core: Core, _ticker: Ticker, serving: Serving) -> None:
+    """One of the listeners ends."""
+    serving["webhooks"].cancel()
+
+
+async def database(core: Core, _ticker: Ticker, _serving: Serving) -> None:
+    """The database never answers again, so that a tick waits for ever."""
+    await core.repository._write(_wait_for_ever)
+
+
+def _wait_for_ever(_connection: Connection) -> None:
+    threading.Event().wait()
+
+
+LOSSES: dict[str, Callable[[Core, Ticker, Serving], Coroutine[Any, Any, None]]] = {
+    loss.__name__: loss for loss in (store, scheduler, webhooks, database)
+}
+
+
+class FailingDaemon(Daemon):
+    """Loses its part without being told."""
+
+    silence = timedelta(seconds=2)
+
+    async def _watch(self, core: Core, ticker: Ticker, serving: Serving) -> None:
+        lose = asyncio.create_task(self._lose(core, ticker, serving))
+        await super()._watch(core, ticker, serving)
+        lose.cancel()
+
+    async def _lose(self, core: Core, ticker: Ticker, serving: Serving) -> None:
+        await asyncio.sleep(SOON)
+        await LOSSES[sys.argv[1]](core, ticker, serving)
+
+
+if __name__ == "__main__":
+    loaded = load()
+    configure_logs(loaded)
+    sys.exit(asyncio.run(FailingDaemon(loaded.settings, {}).run()))

@@ -1,0 +1,190 @@
+"""Stand-ins for the ports: a store in a dict, a HeyGen that obeys, a clock that stands still."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from tests.builders import NOON, observation, translation
+from tracker.domain.observation import Details, Observation
+from tracker.domain.status import Source, Status
+from tracker.domain.translation import Translation
+from tracker.domain.verdict import Verdict
+from tracker.errors import StoreError
+from tracker.ports import Claim, Judge, Record, Recorded
+
+
+class FakeClock:
+    """Stands at noon until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class FakeFigures:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.changes: Counter[tuple[str, str]] = Counter()
+        self.deliveries: Counter[tuple[str, bool]] = Counter()
+        self.polls: Counter[str] = Counter()
+        self._news = asyncio.Event()
+
+    def changed(self, new_status: str, source: str) -> None:
+        self.changes[new_status, source] += 1
+
+    def delivered(self, outcome: str, *, duplicate: bool) -> None:
+        self.deliveries[outcome, duplicate] += 1
+
+    def polled(self, outcome: str) -> None:
+        self.polls[outcome] += 1
+        self._news.set()
+
+    async def until(self, outcome: str, times: int = 1) -> None:
+        """Wait until so many polls had this outcome."""
+        while self.polls[outcome] < times:
+            self._news.clear()
+            await self._news.wait()
+
+
+class FakeHeyGen:
+    """Answers `every`, or what `answers` holds for an id, once `gate` (and its event in `slow`) is set."""
+
+    def __init__(self, **answers: Status | Exception) -> None:
+        self.answers: dict[str, Status | Exception] = dict(answers)
+        self.every: Status | str | Exception = Status.RUNNING
+        self.gate: asyncio.Event | None = None
+        self.slow: dict[str, asyncio.Event] = {}
+        self.asked: list[str] = []
+        self.asked_at: list[datetime] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.begun = asyncio.Event()
+        self.before_answering: Callable[[str], None] = lambda _id: None
+
+    async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
+        self.asked.append(video_translate_id)
+        self.asked_at.append(at)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.begun.set()
+        try:
+            await asyncio.sleep(0)  # a request takes a turn of the loop at least
+            for event in (self.gate, self.slow.get(video_translate_id)):
+                if event is not None:
+                    await event.wait()
+        finally:
+            self.in_flight -= 1
+        self.before_answering(video_translate_id)
+        said = self.answers.get(video_translate_id, self.every)
+        if isinstance(said, Exception):
+            raise said
+        return observation(
+            status=said if isinstance(said, Status) else None,
+            provider_status=str(said),
+            video_translate_id=video_translate_id,
+            observed_at=at,
+        )
+
+
+@dataclass
+class FakeStore:
+    """Translations in a dict; `broken` makes every method fail, `hold` makes claims and writes wait."""
+
+    rows: dict[int, Translation] = field(default_factory=dict)
+    claims: dict[int, Claim] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    released: list[tuple[Claim, datetime | None]] = field(default_factory=list)
+    answers: list[Recorded] = field(default_factory=list)
+    ends: list[Source] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
+    broken: Exception | None = None
+    hold: asyncio.Event | None = None
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, *video_translate_ids: str) -> None:
+        """Track these ids, due at noon."""
+        for name in video_translate_ids:
+            number = len(self.rows) + 1
+            self.rows[number] = translation(id=number, video_translate_id=name)
+
+    def row(self, video_translate_id: str) -> Translation:
+        return next(row for row in self.rows.values() if row.video_translate_id == video_translate_id)
+
+    async def _ready(self) -> None:
+        self.waiting.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.broken is not None:
+            self.failed.set()
+            raise self.broken
+
+    async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
+        await self._ready()
+        self.records += records
+        if self.answers:
+            return [self.answers.pop(0) for _ in records]
+        return [self._apply(record, judge) for record in records]
+
+    def _apply(self, record: Record, judge: Judge) -> Recorded:
+        seen, held = record.observation, record.claim
+        assert seen is not None
+        assert held is not None
+        current = self.rows[held.translation_id]
+        verdict = judge(current, seen)
+        self.rows[current.id] = written(current, verdict)
+        self.claims.pop(current.id, None)
+        return Recorded(outcome=verdict.outcome, translation_id=current.id, change=verdict.change)
+
+    async def claim_due(self, now: datetime, limit: int, owner: str, lease: timedelta) -> list[Claim]:
+        await self._ready()
+        due = [
+            row
+            for row in self.rows.values()
+            if row.next_poll_at is not None
+            and row.next_poll_at <= now
+            and row.video_translate_id is not None
+            and (row.id not in self.claims or self.claims[row.id].until <= now)
+        ]
+        due.sort(key=lambda row: row.next_poll_at or now)
+        for row in due[:limit]:
+            self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease)
+        return [self.claims[row.id] for row in due[:limit]]
+
+    async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
+        await self._ready()
+        for claim in claims:
+            self.released.append((claim, next_poll_at))
+            self.claims.pop(claim.translation_id, None)
+            if next_poll_at is not None:
+                row = self.rows[claim.translation_id]
+                self.rows[row.id] = replace(row, next_poll_at=next_poll_at)
+
+    async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
+        await self._ready()
+        return self.overdue
+
+    async def recent_end_sources(self, limit: int) -> list[Source]:
+        await self._ready()
+        return self.ends[:limit]
+
+
+def written(current: Translation, verdict: Verdict) -> Translation:
+    """The translation once the verdict is written, as the store would read it again."""
+    updates: Mapping[str, object] = verdict.updates
+    mine = {name: value for name, value in updates.items() if name in Translation.__dataclass_fields__}
+    told = {name: value for name, value in updates.items() if name in Details.__dataclass_fields__}
+    details = replace(current.details, **told)  # type: ignore[arg-type]
+    status = verdict.change.new if verdict.change else current.status
+    return replace(current, **mine | {"details": details, "status": status})  # type: ignore[arg-type]
+
+
+STORE_IS_DOWN = StoreError("the database did not do it: disk I/O error")

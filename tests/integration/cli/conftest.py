@@ -1,0 +1,137 @@
+"""The program's verbs as real processes on a SQLite file of their own."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracker.simulator.app import create_app
+from tracker.simulator.remote import SimulatorClient
+from tracker.simulator.scenario import Scenario
+from tracker.simulator.server import running
+from tracker.store import schema
+from tracker.store.engine import open_engines
+
+PROGRAM = (sys.executable, "-m", "tracker")
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a verb ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Program:
+    """Runs verbs in one folder, with one database and nothing of the caller's environment."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "tracker.db"
+        (directory / "home").mkdir()
+
+    def environment(self, settings: Mapping[str, object]) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        named = {"database_url": f"sqlite:///{self.path}", **settings}
+        given = {f"TRACKER_{name.upper()}": str(value) for name, value in named.items() if value is not None}
+        return {**kept, "PATH": os.environ["PATH"], "HOME": str(self.directory / "home"), **given}
+
+    def __call__(self, *arguments: str, stdin: str | bytes = b"", **settings: object) -> Ran:
+        """`tracker ARGUMENTS`, to its end; it never shows a traceback."""
+        ended = subprocess.run(
+            [*PROGRAM, *arguments],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            cwd=self.directory,
+            env=self.environment(settings),
+            timeout=PATIENCE,
+            check=False,
+        )
+        ran = Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+        assert "Traceback" not in ran.err + ran.out
+        return ran
+
+    def query(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(self.path, timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(sql, values)]
+
+    def execute(self, sql: str, *values: object) -> None:
+        with closing(sqlite3.connect(self.path, timeout=10)) as connection, connection:
+            connection.execute(sql, values)
+
+    def track(self, *ids: str) -> None:
+        for one in ids:
+            self.execute("INSERT INTO translations (video_translate_id) VALUES (?)", one)
+
+    def tracked(self) -> list[tuple[Any, ...]]:
+        """The id, callback id and title of each row."""
+        rows = self.query("SELECT video_translate_id, callback_id, title FROM translations ORDER BY id")
+        return [tuple(row.values()) for row in rows]
+
+
+@pytest.fixture
+def tracker(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A migrated file, to copy from."""
+    path = tmp_path_factory.mktemp("migrated") / "tracker.db"
+    engines = open_engines(f"sqlite:///{path}")
+    schema.migrate(engines.writer)
+    engines.dispose()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def migrated(tracker: Program, empty_database: bytes) -> Program:
+    """The program on a database without translations."""
+    tracker.path.write_bytes(empty_database)
+    return tracker
+
+
+@pytest.fixture
+def house(migrated: Program) -> Program:
+    """The program on a database with one translation of each status."""
+    for name, status in (
+        ("new-es", "pending"),
+        ("going-de", "running"),
+        ("good-fr", "success"),
+        ("bad-it", "failed"),
+    ):
+        migrated.execute(
+            "INSERT INTO translations (video_translate_id, callback_id, status) VALUES (?, 'order [1]', ?)",
+            name,
+            status,
+        )
+    migrated.execute("UPDATE translations SET message = 'No speech [at all]' WHERE status = 'failed'")
+    migrated.execute(
+        "INSERT INTO changes (translation_id, old_status, new_status, source, observed_at) "
+        "SELECT id, 'pending', status, 'poll', created_at FROM translations WHERE status <> 'pending'"
+    )
+    return migrated
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorClient]:
+    """A look-alike whose translations end at once."""
+    scenario = Scenario(pending_seconds=(0, 0), running_seconds=(0, 0))
+    with running(create_app(scenario)) as url, SimulatorClient(url) as client:
+        yield client

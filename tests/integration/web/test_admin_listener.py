@@ -1,0 +1,658 @@
+"""The admin listener: the real server and store, over real sockets."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from openapi_spec_validator import validate
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+
+from tests.integration.web.served import NOON, Answer, Client, Core, Headers, core_in, served
+from tracker.errors import StoreError
+from tracker.ports import PollerState
+from tracker.store.tables import translations
+from tracker.web.admin import Admin, create_admin_app
+from tracker.web.openapi import openapi
+
+TOKEN = "a-long-random-word"
+JSON: Headers = [("Content-Type", "application/json")]
+TICKING = PollerState(last_tick=NOON - timedelta(seconds=1))
+
+
+class Serve(Protocol):
+    def __call__(
+        self,
+        core: Core,
+        *,
+        token: str | None = ...,
+        any_host: bool = ...,
+        poller: Callable[[], PollerState] = ...,
+    ) -> Client: ...
+
+
+def create_app(
+    core: Core,
+    *,
+    token: str | None = None,
+    any_host: bool = False,
+    poller: Callable[[], PollerState] = lambda: TICKING,
+) -> Starlette:
+    async def expose() -> tuple[bytes, str]:
+        counts = await core.repository.counts()
+        text = core.metrics.expose(counts, oldest_due_age=0.0, paused=poller().paused, stretch=1.0)
+        return text, core.metrics.content_type
+
+    admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose)
+    return create_admin_app(admin, token=token, any_host=any_host)
+
+
+@pytest.fixture(scope="module")
+def shared_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    with core_in(tmp_path_factory.mktemp("shared")) as core:
+        yield core
+
+
+@pytest.fixture(scope="module")
+def shared_client(shared_core: Core) -> Iterator[Client]:
+    with served(create_app(shared_core)) as client:
+        yield client
+
+
+@pytest.fixture
+def core(shared_core: Core) -> Core:
+    """The shared store, empty."""
+    shared_core.empty()
+    return shared_core
+
+
+@pytest.fixture
+def client(shared_client: Client, core: Core) -> Client:
+    """A client of the listener that most tests share, because each takes a moment to stop."""
+    assert core.repository.is_alive
+    return shared_client
+
+
+@pytest.fixture
+def own_core(tmp_path: Path) -> Iterator[Core]:
+    """A store that may be broken."""
+    with core_in(tmp_path) as core:
+        yield core
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts listeners of one's own; they end with the test."""
+    with ExitStack() as stack:
+
+        def start(core: Core, **how: Any) -> Client:
+            return stack.enter_context(served(create_app(core, **how)))
+
+        yield start
+
+
+def add(client: Client, wanted: object, headers: Headers = JSON) -> Answer:
+    return client.request("POST", "/api/translations", body=json.dumps(wanted).encode(), headers=headers)
+
+
+def get(client: Client, path: str, headers: Headers = ()) -> Answer:
+    return client.request("GET", path, headers=headers)
+
+
+def ids(answer: Answer) -> list[str]:
+    return [row["video_translate_id"] for row in answer.json()["items"]]
+
+
+# Adding
+
+
+def test_what_is_added_is_tracked_and_shown(client: Client, core: Core) -> None:
+    answer = add(client, {"video_translate_id": "a", "callback_id": "order-1", "title": "Mine"})
+
+    assert answer.status == 201
+    row = answer.json()
+    assert (row["video_translate_id"], row["callback_id"], row["title"]) == ("a", "order-1", "Mine")
+    assert (row["status"], row["created_at"], row["next_poll_at"]) == (
+        "pending",
+        "2026-11-23T12:00:00Z",
+        "2026-11-23T12:00:00Z",
+    )
+    assert set(row) == set(translations.c.keys())
+    assert core.sql("SELECT video_translate_id, title FROM translations") == [("a", "Mine")]
+
+
+def test_what_is_tracked_already_is_answered_200(client: Client) -> None:
+    first = add(client, {"video_translate_id": "a"})
+    again = add(client, {"video_translate_id": "a", "title": "Later"})
+
+    assert (first.status, again.status) == (201, 200)
+    assert again.json() == first.json() | {"title": "Later"}
+
+
+def test_a_list_is_added_at_once(client: Client) -> None:
+    add(client, {"video_translate_id": "b"})
+
+    answer = add(
+        client, [{"video_translate_id": "a"}, {"video_translate_id": "b"}, {"callback_id": "order-1"}]
+    )
+
+    assert answer.status == 201
+    assert ids(answer) == ["b", "a", None]
+    assert add(client, [{"video_translate_id": "a"}]).status == 200
+
+
+def test_an_empty_list_adds_nothing(client: Client) -> None:
+    answer = add(client, [])
+
+    assert (answer.status, answer.json()) == (200, {"items": []})
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        5,
+        None,
+        "a",
+        [5],
+        [[]],
+        {"video_translate_id": 5},
+        {"video_translate_id": ["a"]},
+        {"video_translate_id": ""},
+        {"video_translate_id": "a/b"},
+        {"video_translate_id": "x" * 256},
+        {"video_translate_id": "a b"},
+        {"video_translate_id": "a", "status": "success"},
+        {"video_translate_id": "a", "\ud800": 1},
+        {"callback_id": "\x00"},
+        {"callback_id": "\ud800"},
+        {"callback_id": "x", "title": "\x00"},
+        {"title": "only"},
+        [{"video_translate_id": "good"}, {"video_translate_id": "../bad"}],
+    ],
+)
+def test_what_cannot_be_tracked_is_400_and_nothing_is_added(
+    client: Client, core: Core, wanted: object
+) -> None:
+    answer = add(client, wanted)
+
+    assert answer.status == 400
+    assert answer.json()["error"]
+    assert core.sql("SELECT * FROM translations") == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"video_translate_id": "a"', b"1" * 5000]
+)
+def test_a_body_that_is_no_json_is_400(client: Client, body: bytes) -> None:
+    answer = client.request("POST", "/api/translations", body=body, headers=JSON)
+
+    assert (answer.status, answer.json()) == (400, {"error": "the body is not JSON"})
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [("Content-Type", "text/plain")], [("Content-Type", "application/x-www-form-urlencoded")]]
+)
+def test_other_kinds_of_bodies_are_415(client: Client, headers: Headers) -> None:
+    assert add(client, {"video_translate_id": "a"}, headers).status == 415
+
+
+def test_the_charset_of_json_may_be_named(client: Client) -> None:
+    assert (
+        add(client, {"video_translate_id": "a"}, [("Content-Type", "application/JSON; charset=utf-8")]).status
+        == 201
+    )
+
+
+def test_a_body_over_one_mebibyte_is_413(client: Client) -> None:
+    assert add(client, {"callback_id": "x" * 1_100_000}).status == 413
+
+
+# Listing
+
+
+def test_a_list_is_filtered(client: Client, core: Core) -> None:
+    core.sql(
+        "INSERT INTO translations (video_translate_id, callback_id, status, attention) VALUES "
+        "('a', 'x', 'pending', NULL),"
+        " ('b', 'x', 'success', 'url_missing'), ('c', 'y/ü &', 'success', NULL)"
+    )
+
+    assert ids(get(client, "/api/translations")) == ["a", "b", "c"]
+    assert ids(get(client, "/api/translations?status=success")) == ["b", "c"]
+    assert ids(get(client, "/api/translations?callback_id=x&status=success")) == ["b"]
+    assert ids(get(client, "/api/translations?callback_id=y%2F%C3%BC%20%26")) == ["c"]
+    assert ids(get(client, "/api/translations?attention=url_missing")) == ["b"]
+    assert ids(get(client, "/api/translations?callback_id=%00")) == []
+
+
+def test_a_list_is_read_page_by_page(client: Client, core: Core) -> None:
+    core.sql("INSERT INTO translations (video_translate_id) VALUES ('a'), ('b'), ('c'), ('d'), ('e')")
+    first = get(client, "/api/translations?limit=2")
+    second = get(client, f"/api/translations?limit=2&after={first.json()['next']}")
+    third = get(client, f"/api/translations?limit=2&after={second.json()['next']}")
+
+    pages = [ids(page) for page in (first, second, third)]
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
+    assert third.json()["next"] is None
+    assert get(client, "/api/translations?limit=5").json()["next"] is not None
+    assert get(client, "/api/translations?limit=6").json()["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=done",
+        "status=",
+        "attention=bored",
+        "limit=0",
+        "limit=1001",
+        "limit=-1",
+        "limit=x",
+        "limit=",
+        "limit=1.5",
+        "limit=%D9%A3",
+        "after=-1",
+        "after=x",
+        "after=9223372036854775808",
+        "after=" + "9" * 5000,
+    ],
+)
+def test_questions_that_make_no_sense_are_400(client: Client, query: str) -> None:
+    answer = get(client, f"/api/translations?{query}")
+
+    assert answer.status == 400
+    assert query.partition("=")[0] in answer.json()["error"]
+
+
+# One translation
+
+
+def test_one_translation_is_shown_with_its_changes(client: Client, core: Core) -> None:
+    core.sql("INSERT INTO translations (id, video_translate_id, status) VALUES (1, 'a', 'running')")
+    core.sql(
+        "INSERT INTO changes (translation_id, old_status, new_status, source, observed_at, recorded_at)"
+        " VALUES (1, 'pending', 'running', 'poll', '2026-11-23 09:30:00', '2026-11-23 09:30:00.25')"
+    )
+
+    shown = get(client, "/api/translations/a").json()
+
+    assert set(shown) == {*translations.c.keys(), "changes"}
+    [change] = shown["changes"]
+    assert (change["new_status"], change["observed_at"], change["recorded_at"]) == (
+        "running",
+        "2026-11-23T09:30:00Z",
+        "2026-11-23T09:30:00.250000Z",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody", "%00", "%ff", "%ED%A0%80", "a%20b", "x" * 3000, "'", "%3Cscript%3E"]
+)
+def test_what_is_not_tracked_is_404(client: Client, name: str) -> None:
+    shown, polled = (
+        get(client, f"/api/translations/{name}"),
+        client.request("POST", f"/api/translations/{name}/poll"),
+    )
+
+    assert (shown.status, polled.status) == (404, 404)
+    assert "is not tracked" in shown.json()["error"]
+
+
+def test_a_poll_is_due_at_once_also_for_what_has_ended(client: Client, core: Core) -> None:
+    core.sql(
+        "INSERT INTO translations (video_translate_id, status, next_poll_at) VALUES"
+        " ('a', 'running', '2026-11-23 13:00:00'), ('b', 'success', NULL)"
+    )
+
+    answers = [client.request("POST", f"/api/translations/{name}/poll") for name in "ab"]
+
+    assert [answer.status for answer in answers] == [202, 202]
+    assert [answer.json()["next_poll_at"] for answer in answers] == ["2026-11-23T12:00:00Z"] * 2
+    assert core.sql("SELECT status FROM translations ORDER BY id") == [("running",), ("success",)]
+
+
+# Metrics, health
+
+
+def test_metrics_are_read_by_prometheus_and_count_what_the_database_holds(client: Client, core: Core) -> None:
+    core.sql(
+        "INSERT INTO translations (video_translate_id, status, attention) VALUES ('a', "
+        "'running', 'overdue'), ('b', 'pending', NULL)"
+    )
+
+    answer = get(client, "/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
+    counted = {tuple(one.labels.items()): one.value for one in families["tracker_translations"].samples}
+    assert counted == {
+        (("attention", "overdue"), ("status", "running")): 1.0,
+        (("attention", "none"), ("status", "pending")): 1.0,
+    }
+    assert {"tracker_changes", "tracker_polls", "tracker_webhook_refused", "process_open_fds"} <= set(
+        families
+    )
+
+
+def test_ready_says_what_works(client: Client) -> None:
+    answer = get(client, "/readyz")
+
+    assert (answer.status, answer.json()) == (
+        200,
+        {
+            "status": "ready",
+            "problems": [],
+            "database": "ok",
+            "poller": {"last_tick_age_seconds": 1.0, "state": "polling"},
+        },
+    )
+
+
+def test_a_paused_poller_is_ready_and_says_why_it_rests(serve: Serve, core: Core) -> None:
+    resting = PollerState(NOON, paused="HeyGen refuses the API key", until=NOON + timedelta(seconds=30))
+
+    answer = get(serve(core, poller=lambda: resting), "/readyz")
+
+    assert answer.status == 200
+    assert answer.json()["poller"] == {
+        "last_tick_age_seconds": 0.0,
+        "state": "paused",
+        "reason": "HeyGen refuses the API key",
+        "until": "2026-11-23T12:00:30Z",
+    }
+
+
+@pytest.mark.parametrize("last_tick", [None, NOON - timedelta(seconds=31)])
+def test_not_ready_while_the_poller_does_not_tick(serve: Serve, core: Core, last_tick: Any) -> None:
+    answer = get(serve(core, poller=lambda: PollerState(last_tick)), "/readyz")
+
+    assert (answer.status, answer.json()["problems"]) == (503, ["poller"])
+
+
+def test_not_ready_without_the_database(serve: Serve, own_core: Core) -> None:
+    client = serve(own_core)
+    own_core.repository.close()
+
+    answer = get(client, "/readyz")
+
+    assert (answer.status, answer.json()["problems"]) == (503, ["database"])
+    assert get(client, "/healthz").json() == {"status": "ok"}
+
+
+def test_not_ready_on_an_outdated_schema(serve: Serve, own_core: Core) -> None:
+    client = serve(own_core)
+    own_core.sql("UPDATE alembic_version SET version_num = '0000'")
+
+    answer = get(client, "/readyz")
+
+    assert answer.status == 503
+    assert "0000" in answer.json()["database"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/translations", "/api/translations/a", "/metrics"])
+def test_without_the_database_the_pages_answer_503(serve: Serve, own_core: Core, path: str) -> None:
+    client = serve(own_core)
+    own_core.repository.close()
+
+    answer = get(client, path)
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json() == {"error": "the store is closed"}
+
+
+# The document
+
+
+def test_the_openapi_document_is_valid_and_names_the_columns(client: Client) -> None:
+    document = get(client, "/api/openapi.json").json()
+
+    validate(document)
+    assert document == openapi()
+    fields = document["components"]["schemas"]["Translation"]["properties"]
+    assert set(fields) == {*translations.c.keys(), "changes"}
+
+
+def test_the_openapi_document_names_every_path_that_programs_may_use(client: Client) -> None:
+    document = get(client, "/api/openapi.json").json()
+
+    for path, operations in document["paths"].items():
+        for method in operations:
+            answer = client.request(method.upper(), path.replace("{video_translate_id}", "nobody"))
+            assert str(answer.status) in operations[method]["responses"] or answer.status in (404, 415), (
+                method,
+                path,
+            )
+
+
+# Who may come in
+
+
+def basic(password: str, user: str = "anybody") -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        f"Bearer {TOKEN}",
+        f"bearer {TOKEN}",
+        basic(TOKEN),
+        basic(TOKEN, user=""),
+        basic(TOKEN).replace("B", "b", 1),
+    ],
+)
+def test_the_token_opens_the_door(serve: Serve, core: Core, authorization: str) -> None:
+    client = serve(core, token=TOKEN)
+
+    assert get(client, "/api/translations", [("Authorization", authorization)]).status == 200
+    assert get(client, "/", [("Authorization", authorization), ("Host", "tracker.example")]).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "")],
+        [("Authorization", TOKEN)],
+        [("Authorization", "Bearer wrong")],
+        [("Authorization", f"Bearer {TOKEN}x")],
+        [("Authorization", "Bearer")],
+        [("Authorization", basic("wrong"))],
+        [("Authorization", f"Basic {TOKEN}")],
+        [("Authorization", "Basic ///")],
+        [("Authorization", b"Basic \xff\xfe")],
+        [("Authorization", "Basic " + base64.b64encode(b"\xff:\xfe").decode())],
+        [("Authorization", b"Bearer \xff")],
+        [("Authorization", f"Digest {TOKEN}")],
+        [("X-Api-Key", TOKEN)],
+        [("Cookie", f"token={TOKEN}")],
+    ],
+)
+def test_without_the_token_everything_but_the_health_page_is_401(
+    serve: Serve, core: Core, headers: Headers
+) -> None:
+    client = serve(core, token=TOKEN)
+
+    for path in ("/", "/api/translations", "/metrics", "/readyz", "/api/openapi.json", "/nothing"):
+        answer = get(client, path, headers)
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Basic realm=tracker")
+        assert TOKEN not in answer.body.decode()
+    assert get(client, "/healthz", headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8322", "localhost", "localhost:1", "[::1]:8322", "127.3.2.1", "LOCALHOST"]
+)
+def test_this_machine_is_served_without_a_token(client: Client, host: str) -> None:
+    assert get(client, "/api/translations", [("Host", host)]).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8322",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "",
+        "[",
+        "[::1",
+    ],
+)
+def test_a_name_that_was_pointed_at_this_machine_is_refused(client: Client, host: str) -> None:
+    for path in ("/", "/api/translations", "/metrics"):
+        assert get(client, path, [("Host", host)]).status == 403
+    assert get(client, "/healthz", [("Host", host)]).status == 200
+
+
+def test_any_host_is_served_where_the_listener_says_so(serve: Serve, core: Core) -> None:
+    assert get(serve(core, any_host=True), "/api/translations", [("Host", "tracker.example")]).status == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
+def test_pages_of_others_cannot_change_anything(client: Client, core: Core, origin: str) -> None:
+    assert add(client, {"video_translate_id": "a"}, [*JSON, ("Origin", origin)]).status == 403
+    assert core.sql("SELECT * FROM translations") == []
+    assert get(client, "/api/translations", [("Origin", origin)]).status == 200
+
+
+def test_pages_of_others_cannot_use_a_browsers_password(serve: Serve, core: Core) -> None:
+    headers: Headers = [*JSON, ("Authorization", basic(TOKEN)), ("Origin", "https://evil.example")]
+
+    assert add(serve(core, token=TOKEN), {"video_translate_id": "a"}, headers).status == 403
+
+
+def test_our_own_page_may(client: Client) -> None:
+    host = f"{client.address[0]}:{client.address[1]}"
+
+    assert add(client, {"video_translate_id": "a"}, [*JSON, ("Origin", f"http://{host}")]).status == 201
+
+
+# The dashboard
+
+
+def test_the_dashboard_shows_what_there_is(client: Client, core: Core) -> None:
+    core.sql(
+        "INSERT INTO translations (video_translate_id, callback_id, status, title, attention, url) VALUES"
+        " ('a', 'order-1', 'running', 'Mine', 'overdue', NULL), ('b', NULL, 'success', NULL, NULL, 'https://x.example/b')"
+    )
+
+    answer = get(client, "/")
+    page = answer.body.decode()
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert all(
+        word in page
+        for word in ("order-1", "Mine", "running", "overdue", 'href="https://x.example/b"', "Needs a look")
+    )
+
+
+def test_the_dashboard_of_an_empty_database_is_a_page(client: Client) -> None:
+    assert "none" in get(client, "/").body.decode()
+
+
+def test_the_dashboard_says_why_polling_rests(serve: Serve, core: Core) -> None:
+    resting = PollerState(NOON, paused="HeyGen refuses the <key>", until=NOON + timedelta(seconds=30))
+
+    page = get(serve(core, poller=lambda: resting), "/").body.decode()
+
+    assert "HeyGen refuses the &lt;key&gt;" in page
+    assert "in 30 s" in page
+
+
+def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script(client: Client, core: Core) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    core.sql(
+        "INSERT INTO translations (video_translate_id, callback_id, status, title, "
+        "output_language, message, url, attention)"
+        " VALUES (?1, ?1, 'failed', ?1, ?1, ?1, 'https://x.example/\"><script>', 'conflict')",
+        evil,
+    )
+
+    answer = get(client, "/")
+    page = answer.body.decode()
+
+    assert re.findall(r"<(script|img)", page, re.IGNORECASE) == []
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_the_dashboard_links_to_no_script_address(client: Client, core: Core) -> None:
+    core.sql(
+        "INSERT INTO translations (video_translate_id, status, url) VALUES ('a', 'success', "
+        "'javascript:alert(1)')"
+    )
+
+    assert "javascript:" not in get(client, "/").body.decode()
+
+
+# Everything else
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api", "/api/translations/a/b", "/webhooks/heygen", "/static/x", "/%00"]
+)
+def test_nothing_else_is_there(client: Client, path: str) -> None:
+    answer = get(client, path)
+
+    assert (answer.status, answer.json()) == (404, {"error": "Not Found"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/translations/a"),
+        ("PUT", "/api/translations"),
+        ("POST", "/"),
+        ("GET", "/api/translations/a/poll"),
+    ],
+)
+def test_other_methods_are_405(client: Client, method: str, path: str) -> None:
+    answer = client.request(method, path)
+
+    assert (answer.status, answer.json()) == (405, {"error": "Method Not Allowed"})
+
+
+def broken_state() -> PollerState:
+    raise ZeroDivisionError("the secret reason")
+
+
+def test_an_unexpected_error_is_500_without_its_reason(serve: Serve, core: Core) -> None:
+    client = serve(core, poller=broken_state)
+
+    for path in ("/readyz", "/", "/metrics"):
+        answer = get(client, path)
+        assert (answer.status, answer.json()) == (500, {"error": "an unexpected error; the log tells more"})
+    assert get(client, "/healthz").status == 200
+
+
+def failing_with(error: Exception) -> Callable[[], PollerState]:
+    def state() -> PollerState:
+        raise error
+
+    return state
+
+
+def test_a_store_error_is_503_with_its_text(serve: Serve, core: Core) -> None:
+    answer = get(serve(core, poller=failing_with(StoreError("the disk is full"))), "/")
+
+    assert (answer.status, answer.json()) == (503, {"error": "the disk is full"})
+
+
+def test_a_page_of_a_thousand_rows_is_answered(client: Client, core: Core) -> None:
+    core.sql(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001)"
+        " INSERT INTO translations (video_translate_id) SELECT 'id-' || i FROM n"
+    )
+
+    page = get(client, "/api/translations?limit=1000").json()
+
+    assert (len(page["items"]), page["next"]) == (1000, page["items"][-1]["id"])

@@ -1,0 +1,394 @@
+"""All that one observation does to one translation."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import ID, NOON, URL, after, failed_poll, observation, poll, translation, webhook
+from tests.fakes import written
+from tracker.domain.cadence import CONFIRMATIONS, Cadence
+from tracker.domain.decide import Change
+from tracker.domain.observation import Observation, ProblemKind
+from tracker.domain.status import Attention, Source, Status
+from tracker.domain.translation import Translation
+from tracker.domain.verdict import Outcome, Verdict, judge
+
+CADENCE = Cadence()
+PENDING, RUNNING, SUCCESS, FAILED = Status
+NOT_FOUND, INVALID_ID, UNREACHABLE = ProblemKind
+REOPEN = observation(Source.MANUAL, PENDING)
+
+
+def judged(current: Translation, seen: Observation) -> Verdict:
+    return judge(current, seen, CADENCE)
+
+
+def through(current: Translation, *seen: Observation) -> Translation:
+    """The translation after all these observations."""
+    for one in seen:
+        current = written(current, judged(current, one))
+    return current
+
+
+def ended(status: Status = SUCCESS, **fields: Any) -> Translation:
+    """An ended translation that nothing is wrong with."""
+    url = URL if status is SUCCESS else None
+    return translation(**{"status": status, "url": url, "finished_at": NOON, "next_poll_at": None} | fields)
+
+
+# Fields
+
+
+def test_a_poll_fills_what_it_tells_and_what_follows_from_it() -> None:
+    seen = poll(
+        SUCCESS, provider_status="success", url=URL, title="Talk", callback_id="mine", observed_at=after(60)
+    )
+    verdict = judged(translation(status=RUNNING), seen)
+    assert verdict.change == Change(RUNNING, SUCCESS)
+    assert verdict.outcome is Outcome.APPLIED
+    assert verdict.updates == {
+        "url": URL,
+        "url_fetched_at": after(60),
+        "url_expires_at": after(60, days=7),
+        "title": "Talk",
+        "callback_id": "mine",
+        "provider_status": "success",
+        "finished_at": after(60),
+        "next_poll_at": None,
+        "last_polled_at": after(60),
+        "poll_count": 1,
+    }
+
+
+def test_a_repeated_poll_writes_only_that_it_was_asked() -> None:
+    running = translation(status=RUNNING, title="Talk", provider_status="running")
+    verdict = judged(running, poll(RUNNING, title="Talk", provider_status="running"))
+    assert set(verdict.updates) == {"next_poll_at", "last_polled_at", "poll_count"}
+
+
+def test_a_repeated_webhook_writes_nothing() -> None:
+    told = ended(title="Talk", provider_status="success")
+    verdict = judged(told, webhook(SUCCESS, url=URL, title="Talk", provider_status="success"))
+    assert verdict == Verdict(None, {}, Outcome.UNCHANGED)
+
+
+def test_a_poll_renews_the_url_and_a_repeated_webhook_does_not() -> None:
+    fresh = f"{URL}?Expires=1796040000"
+    assert through(ended(), poll(SUCCESS, url=fresh)).details.url == fresh
+    assert through(ended(), webhook(SUCCESS, url=fresh)).details.url == URL
+
+
+def test_a_repeated_webhook_fills_blanks() -> None:
+    later = through(ended(title="Talk"), webhook(SUCCESS, title="Other", caption_url=f"{URL}.ass"))
+    assert (later.details.title, later.details.caption_url) == ("Talk", f"{URL}.ass")
+
+
+def test_the_list_replaces_and_the_event_log_fills() -> None:
+    known = translation(title="Old")
+    assert through(known, observation(Source.LIST, title="New")).details.title == "New"
+    assert through(known, observation(Source.EVENT_LOG, title="New")).details.title == "Old"
+
+
+def test_what_a_source_does_not_say_stays() -> None:
+    known = translation(title="Talk", callback_id="mine", provider_status="pending")
+    later = through(known, poll(PENDING))
+    assert (later.details.title, later.callback_id, later.provider_status) == ("Talk", "mine", "pending")
+
+
+def test_a_callback_id_is_never_replaced() -> None:
+    assert through(translation(callback_id="mine"), poll(RUNNING, callback_id="theirs")).callback_id == "mine"
+
+
+def test_an_unknown_word_keeps_the_status_and_is_kept_itself() -> None:
+    later = through(translation(status=RUNNING), observation(provider_status="upscaling"))
+    assert (later.status, later.provider_status) == (RUNNING, "upscaling")
+    assert later.next_poll_at is not None
+    assert later.next_poll_at > NOON
+
+
+def test_a_backward_answer_still_brings_the_title_but_nothing_of_the_end() -> None:
+    stale = poll(RUNNING, provider_status="running", title="New", message="rendering", url="https://old/")
+    later = through(ended(title="Old", message="done", provider_status="success"), stale)
+    assert (later.details.title, later.details.message) == ("New", "done")
+    assert (later.details.url, later.provider_status) == (URL, "success")
+
+
+@pytest.mark.parametrize("seen", [webhook(SUCCESS, hint=True, url=URL, title="x"), failed_poll(title="x")])
+def test_hints_and_problems_bring_no_details(seen: Observation) -> None:
+    assert through(translation(), seen).details == translation().details
+
+
+def test_a_contradiction_brings_no_details() -> None:
+    assert through(ended(), webhook(FAILED, message="no")).details == ended().details
+
+
+def test_a_settled_conflict_brings_them() -> None:
+    conflict = ended(attention=Attention.CONFLICT, attention_since=NOON)
+    later = through(conflict, poll(FAILED, message="no voice", observed_at=after(1)))
+    assert (later.status, later.details.message, later.attention) == (FAILED, "no voice", None)
+
+
+# When it ended
+
+
+def test_it_ended_when_heygen_says_so() -> None:
+    seen = webhook(SUCCESS, url=URL, occurred_at=after(-5))
+    assert through(translation(), seen).finished_at == after(-5)
+
+
+@pytest.mark.parametrize("incredible", [after(1), after(days=-30), after(days=-20000)])
+def test_else_when_the_end_was_seen(incredible: datetime) -> None:
+    assert through(translation(), webhook(SUCCESS, occurred_at=incredible)).finished_at == NOON
+
+
+def test_moving_to_running_is_no_end() -> None:
+    assert through(translation(), poll(RUNNING)).finished_at is None
+
+
+def test_a_settled_conflict_leaves_the_time_of_the_end_alone() -> None:
+    conflict = ended(attention=Attention.CONFLICT, attention_since=NOON)
+    assert through(conflict, poll(FAILED, observed_at=after(99))).finished_at == NOON
+
+
+def test_a_reopened_one_has_no_end_and_no_message_and_is_due() -> None:
+    later = through(ended(FAILED, message="no voice"), replace(REOPEN, observed_at=after(60)))
+    assert (later.status, later.finished_at, later.details.message) == (PENDING, None, None)
+    assert (later.next_poll_at, later.attention) == (after(60), None)
+
+
+# Polls that learn nothing
+
+
+@pytest.mark.parametrize("status", [PENDING, RUNNING])
+@pytest.mark.parametrize("kind", ProblemKind)
+def test_trouble_never_changes_a_status(status: Status, kind: ProblemKind) -> None:
+    verdict = judged(translation(status=status), failed_poll(kind))
+    assert verdict.change is None
+    assert verdict.outcome is Outcome.APPLIED
+
+
+def test_trouble_is_counted_and_told() -> None:
+    later = through(translation(), failed_poll(), failed_poll(observed_at=after(30)))
+    assert (later.poll_failures, later.failing_since) == (2, NOON)
+    assert later.last_error == "unreachable: HTTP 500"
+
+
+def test_another_kind_of_trouble_is_counted_anew() -> None:
+    later = through(translation(), failed_poll(), failed_poll(NOT_FOUND, observed_at=after(30)))
+    assert (later.poll_failures, later.failing_since) == (1, after(30))
+
+
+@pytest.mark.parametrize("word", [poll(RUNNING), webhook(SUCCESS), observation(provider_status="new")])
+def test_any_word_of_heygens_ends_the_trouble(word: Observation) -> None:
+    later = through(translation(), failed_poll(), word)
+    assert (later.poll_failures, later.failing_since, later.last_error) == (0, None, None)
+
+
+@pytest.mark.parametrize("said", [observation(Source.MANUAL), observation(Source.WEBHOOK, hint=True)])
+def test_people_and_hints_do_not_end_it(said: Observation) -> None:
+    later = through(translation(), failed_poll(), said)
+    assert (later.poll_failures, later.last_error) == (1, "unreachable: HTTP 500")
+
+
+def test_the_confirmation_of_an_end_is_given_up_without_a_trace() -> None:
+    current = through(translation(), webhook(SUCCESS, url=URL))
+    for number in range(CONFIRMATIONS):
+        assert current.next_poll_at is not None
+        current = through(current, failed_poll(NOT_FOUND, observed_at=after(60 * number)))
+        assert current.last_error is None
+    assert (current.status, current.next_poll_at, current.attention) == (SUCCESS, None, None)
+
+
+def test_a_status_endpoint_that_lags_behind_a_webhook_counts_as_a_failed_confirmation() -> None:
+    current = through(translation(), webhook(SUCCESS, url=URL), poll(RUNNING, observed_at=after(1)))
+    assert (current.status, current.poll_failures, current.last_error) == (SUCCESS, 1, None)
+    assert through(current, poll(SUCCESS, observed_at=after(40))).poll_failures == 0
+
+
+# Attention
+
+
+def test_not_found_is_flagged_after_three_answers_over_two_minutes() -> None:
+    moments = [0, 60, 119, 120]
+    current, flags = translation(), []
+    for moment in moments:
+        current = through(current, failed_poll(NOT_FOUND, observed_at=after(moment)))
+        flags.append(current.attention)
+    assert flags == [None, None, None, Attention.NOT_FOUND]
+    assert (current.status, current.attention_since) == (PENDING, after(120))
+
+
+def test_two_answers_are_not_enough_however_long_they_take() -> None:
+    current = through(translation(), failed_poll(NOT_FOUND), failed_poll(NOT_FOUND, observed_at=after(600)))
+    assert current.attention is None
+
+
+@pytest.mark.parametrize("flag", [Attention.NOT_FOUND, Attention.INVALID_ID])
+@pytest.mark.parametrize("seen", [failed_poll(), observation(Source.WEBHOOK, hint=True)])
+def test_these_flags_stay_while_nothing_is_learnt(flag: Attention, seen: Observation) -> None:
+    assert through(translation(attention=flag), seen).attention is flag
+
+
+@pytest.mark.parametrize("flag", [Attention.NOT_FOUND, Attention.INVALID_ID])
+@pytest.mark.parametrize("seen", [poll(RUNNING), webhook(SUCCESS, url=URL)])
+def test_and_go_with_heygens_first_word(flag: Attention, seen: Observation) -> None:
+    later = through(translation(attention=flag, attention_since=NOON), seen)
+    assert (later.attention, later.attention_since) == (None, None)
+    assert later.status is seen.status
+
+
+def test_an_id_that_is_none_is_flagged_at_once() -> None:
+    assert through(translation(), failed_poll(INVALID_ID)).attention is Attention.INVALID_ID
+
+
+def test_an_open_one_is_overdue_after_an_hour_and_only_flagged() -> None:
+    on_time = through(translation(), poll(RUNNING, observed_at=after(3600)))
+    late = through(translation(), poll(RUNNING, observed_at=after(3601)))
+    assert (on_time.attention, late.attention, late.status) == (None, Attention.OVERDUE, RUNNING)
+    assert through(late, webhook(SUCCESS, url=URL, observed_at=after(9999))).attention is None
+
+
+def test_success_without_a_url_is_flagged_until_the_url_comes() -> None:
+    current = through(translation(), poll(SUCCESS))
+    assert (current.status, current.attention, current.next_poll_at) == (
+        SUCCESS,
+        Attention.URL_MISSING,
+        after(30),
+    )
+    current = through(current, poll(SUCCESS, url=URL, observed_at=after(30)))
+    assert (current.status, current.attention, current.next_poll_at) == (SUCCESS, None, None)
+
+
+def test_a_failure_needs_no_url() -> None:
+    assert through(translation(), webhook(FAILED)).attention is None
+
+
+def test_different_ends_are_a_conflict_that_only_a_fresh_poll_settles() -> None:
+    current = through(ended(), webhook(FAILED, observed_at=after(60)))
+    assert (current.status, current.attention) == (SUCCESS, Attention.CONFLICT)
+    assert (current.attention_since, current.next_poll_at) == (after(60), after(60))
+    in_between = [
+        poll(SUCCESS, url=URL, observed_at=after(59)),
+        webhook(SUCCESS, observed_at=after(61)),
+        failed_poll(observed_at=after(62)),
+        observation(observed_at=after(63)),
+        poll(RUNNING, observed_at=after(64)),
+    ]
+    current = through(current, *in_between)
+    assert (current.status, current.attention) == (SUCCESS, Attention.CONFLICT)
+    assert current.attention_since == after(60)
+    current = through(current, poll(SUCCESS, url=URL, observed_at=after(90)))
+    assert (current.status, current.attention, current.next_poll_at) == (SUCCESS, None, None)
+
+
+def test_a_settled_conflict_without_a_url_says_so() -> None:
+    conflict = ended(FAILED, attention=Attention.CONFLICT, attention_since=NOON)
+    later = through(conflict, poll(SUCCESS, observed_at=after(1)))
+    assert (later.status, later.attention) == (SUCCESS, Attention.URL_MISSING)
+
+
+def test_a_poll_that_contradicts_an_end_is_asked_again_before_it_is_believed() -> None:
+    current = through(ended(), poll(FAILED, observed_at=after(1)))
+    assert (current.status, current.attention) == (SUCCESS, Attention.CONFLICT)
+    current = through(current, poll(FAILED, observed_at=after(31)))
+    assert (current.status, current.attention) == (FAILED, None)
+
+
+def test_reopening_settles_a_conflict_too() -> None:
+    conflict = ended(attention=Attention.CONFLICT, attention_since=NOON)
+    assert through(conflict, replace(REOPEN, observed_at=after(1))).attention is None
+
+
+# Outcomes and rules over everything
+
+
+def test_a_hint_is_a_hint_whatever_it_did() -> None:
+    seen = observation(Source.WEBHOOK, SUCCESS, hint=True)
+    verdict = judged(translation(next_poll_at=after(500)), seen)
+    assert (verdict.change, verdict.updates, verdict.outcome) == (None, {"next_poll_at": NOON}, Outcome.HINT)
+
+
+times = st.integers(-100_000, 100_000).map(after)
+texts = st.none() | st.sampled_from(["a", "b"])
+statuses = st.none() | st.sampled_from(Status)
+attentions = st.none() | st.sampled_from(Attention)
+translations = st.builds(
+    translation,
+    status=st.sampled_from(Status),
+    attention=attentions,
+    attention_since=st.none() | times,
+    title=texts,
+    url=st.none() | st.just(URL),
+    message=texts,
+    callback_id=texts,
+    provider_status=texts,
+    last_error=st.none() | st.just("unreachable: HTTP 500"),
+    poll_failures=st.integers(0, 20),
+    failing_since=st.none() | times,
+    finished_at=st.none() | times,
+    next_poll_at=times,
+)
+observations = st.one_of(
+    st.builds(
+        observation,
+        st.sampled_from(Source),
+        statuses,
+        hint=st.booleans(),
+        observed_at=times,
+        occurred_at=st.none() | times,
+        title=texts,
+        url=st.none() | st.just(URL + "?x"),
+        message=texts,
+        callback_id=texts,
+        provider_status=texts,
+    ),
+    st.builds(failed_poll, st.sampled_from(ProblemKind), observed_at=times),
+)
+
+
+@given(translations, observations)
+def test_the_same_input_gives_the_same_verdict(current: Translation, seen: Observation) -> None:
+    before = replace(current), replace(seen)
+    assert judged(current, seen) == judged(current, seen)
+    assert (current, seen) == before
+
+
+@given(translations, st.lists(observations, max_size=8))
+def test_an_open_translation_is_always_due_some_time(current: Translation, seen: list[Observation]) -> None:
+    later = through(current, *seen)
+    assert later.status.is_final or later.next_poll_at is not None
+
+
+@given(translations, st.lists(observations, max_size=8))
+def test_a_flag_has_a_time_and_a_status_never_comes_from_trouble(
+    current: Translation, sequence: list[Observation]
+) -> None:
+    for seen in sequence:
+        verdict = judged(current, seen)
+        if seen.hint or seen.problem or seen.status is None:
+            assert verdict.change is None
+        if "attention" in verdict.updates:
+            raised = verdict.updates["attention"] is not None
+            assert verdict.updates["attention_since"] == (seen.observed_at if raised else None)
+        current = written(current, verdict)
+
+
+@given(translations, observations)
+def test_a_repeated_report_changes_nothing_more(current: Translation, seen: Observation) -> None:
+    told = replace(seen, source=Source.WEBHOOK, problem=None, hint=False)
+    once = through(current, told)
+    assert judged(once, told).change is None
+    assert through(once, told) == once
+
+
+@given(translations, observations)
+def test_only_real_columns_are_written_and_never_the_identity(
+    current: Translation, seen: Observation
+) -> None:
+    updates = judged(current, seen).updates
+    assert not {"id", "video_translate_id", "status", "created_at", "claimed_by"} & set(updates)
+    assert written(current, judged(current, seen)).video_translate_id == ID

@@ -1,0 +1,208 @@
+"""HTTP answers, good and bad."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import answer, payload
+from tests.unit.heygen.test_payloads import any_text, json_values
+from tracker.errors import HeyGenError, KeyRejectedError, NotFoundError, RateLimitedError, TransientError
+from tracker.heygen.answers import SHOWN
+
+
+def error(code: object = None, message: object = None) -> dict[str, Any]:
+    return {"data": None, "error": {"code": code, "message": message}}
+
+
+def test_a_good_answer_gives_its_data() -> None:
+    assert answer({"error": None, "data": {"status": "running"}}).data() == {"status": "running"}
+
+
+def test_a_warning_beside_the_data_does_not_matter() -> None:
+    assert answer(payload("v2_failed")).data()["message"] == "Voice not found"
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}, [], False, 0])
+def test_an_error_that_is_empty_is_none(nothing: object) -> None:
+    assert answer({"error": nothing, "data": {"a": 1}}).data() == {"a": 1}
+
+
+# The key
+
+
+@pytest.mark.parametrize("status_code", [401, 403])
+@pytest.mark.parametrize("body", [b"", b"<html>", error("forbidden"), {"error": "no", "data": {"a": 1}}])
+def test_401_and_403_concern_the_key_whatever_they_say(status_code: int, body: Any) -> None:
+    with pytest.raises(KeyRejectedError, match=f"HTTP {status_code}"):
+        answer(body, status_code).data()
+
+
+@pytest.mark.parametrize("code", ["unauthorized", "authentication_failed", "Forbidden"])
+@pytest.mark.parametrize("status_code", [200, 400, 500])
+def test_so_do_these_codes_under_any_status(code: str, status_code: int) -> None:
+    for body in (error(code), {"error": code}):
+        with pytest.raises(KeyRejectedError):
+            answer(body, status_code).data()
+
+
+# Too many requests
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("3", 3.0),
+        (" 120 ", 120.0),
+        ("0", 0.0),
+        ("Mon, 23 Nov 2026 12:01:30 GMT", 90.0),
+        ("Mon, 23 Nov 2026 14:01:30 +0200", 90.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("9" * 400, 86400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400.0),
+    ],
+)
+def test_429_says_how_long_to_wait_in_seconds_or_until_a_date(value: str, seconds: float) -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        answer(error("rate_limit_exceeded", "slow down"), 429, retry_after=value).data()
+    assert (caught.value.retry_after, caught.value.quota) == (seconds, False)
+    assert "slow down" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "soon", "-1", "1.5", "²"),
+        *("Mon, 32 Nov 2026 12:00:00 GMT", "Mon, 23 Nov 2026 12:00:00 -0000"),
+        *("Mon, 23 Nov 2026 12:00:00 +9999999999999999999", "1 Jan 99999999999999 00:00:00 GMT"),
+    ],
+)
+def test_a_delay_that_makes_no_sense_is_none(value: str) -> None:
+    assert answer(b"", 429, retry_after=value).retry_after() is None
+
+
+def test_429_without_a_delay_and_without_json_is_a_rate_limit_too() -> None:
+    for body in (b"", b"<html>Too Many Requests</html>"):
+        with pytest.raises(RateLimitedError) as caught:
+            answer(body, 429).data()
+        assert (caught.value.retry_after, caught.value.quota) == (None, False)
+
+
+@pytest.mark.parametrize("body", [error("quota_exceeded", "quota"), {"error": "QUOTA_EXCEEDED"}])
+def test_a_used_up_quota_is_told_apart(body: Any) -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        answer(body, 429).data()
+    assert caught.value.quota
+
+
+@given(
+    st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,20} \d\d:\d\d:\d\d [+-]\d{1,20}")
+)
+def test_any_retry_after_is_a_delay_or_nothing(value: str) -> None:
+    delay = answer(b"", 429, retry_after=value).retry_after()
+    assert delay is None or delay >= 0
+
+
+# Not found
+
+
+@pytest.mark.parametrize("status_code", [200, 400, 404, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        payload("v2_not_found"),
+        error("not_found"),
+        error("x", "Translation NOT FOUND"),
+        {"error": "not_found"},
+        {"error": "Video translate not found"},
+    ],
+)
+def test_not_found_is_recognised_by_its_words_under_any_status(status_code: int, body: Any) -> None:
+    with pytest.raises(NotFoundError, match=f"HTTP {status_code}"):
+        answer(body, status_code).data()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>404 not found</html>", {"detail": "Not Found"}])
+def test_a_404_that_is_not_heygens_own_says_nothing_about_the_translation(body: Any) -> None:
+    with pytest.raises(TransientError, match="HTTP 404"):
+        answer(body, 404).data()
+
+
+def test_a_failure_whose_reason_is_something_not_found_is_an_answer() -> None:
+    assert answer(payload("v2_failed")).data()["status"] == "failed: Video rendering failed"
+
+
+# Everything else
+
+
+@pytest.mark.parametrize("status_code", [300, 302, 400, 409, 410, 418, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", error("internal_error", "x"), {"error": "x"}, {"error": None, "data": {"a": 1}}]
+)
+def test_other_http_errors_are_transient(status_code: int, body: Any) -> None:
+    with pytest.raises(TransientError, match=f"HTTP {status_code}"):
+        answer(body, status_code).data()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "HTTP 200: the body is not JSON"),
+        (b"<!doctype html><title>Maintenance</title>", "HTTP 200: the body is not JSON"),
+        (b'{"error": null, "data": {"status": "succ', "HTTP 200: the body is not JSON"),
+        (b"[" * 100_000, "HTTP 200: the body is nested too deeply"),
+        (b"[]", "HTTP 200: the body is not a JSON object"),
+        (b"{}", "HTTP 200 without data"),
+        (b'{"error": null, "data": null}', "HTTP 200 without data"),
+        (b'{"error": null, "data": {}}', "HTTP 200 without data"),
+        (b'{"data": "running"}', "HTTP 200 without data"),
+        (b'{"data": [{"status": "running"}]}', "HTTP 200 without data"),
+        (b'{"data": NaN}', "HTTP 200 without data"),
+        (b'{"error": "busy", "data": {"status": "running"}}', "HTTP 200: busy"),
+        (b'{"error": {"code": "busy"}, "data": {"status": "running"}}', "HTTP 200: busy"),
+        (b'{"error": {"status": 1}}', "HTTP 200: error"),
+        (b'{"error": ["busy"]}', 'HTTP 200: ["busy"]'),
+        (b'{"error": 5}', "HTTP 200: 5"),
+    ],
+)
+def test_a_200_that_tells_nothing_is_transient_and_says_why(body: bytes, said: str) -> None:
+    with pytest.raises(TransientError) as caught:
+        answer(body).data()
+    assert str(caught.value) == said
+
+
+def test_the_request_id_is_told_and_long_texts_are_cut() -> None:
+    with pytest.raises(TransientError) as caught:
+        answer({"error": "x" * 999}, 500, x_request_id="r" * 99).data()
+    assert str(caught.value) == f"HTTP 500 (request {'r' * 64}): {'x' * SHOWN}"
+
+
+def outcome(body: bytes, status_code: int, **headers: str) -> object:
+    try:
+        return answer(body, status_code, **headers).data()
+    except HeyGenError as error:
+        return error
+
+
+@given(
+    st.integers(100, 599),
+    st.binary() | json_values.map(lambda value: json.dumps(value).encode()),
+    st.dictionaries(st.sampled_from(["retry-after", "x-request-id"]), st.text()),
+)
+def test_whatever_comes_is_data_or_a_heygen_error(
+    status_code: int, body: bytes, headers: dict[str, str]
+) -> None:
+    came = outcome(body, status_code, **headers)
+    assert came
+    assert isinstance(came, dict) or str(came).startswith(f"HTTP {status_code}")
+
+
+@given(st.integers(200, 299), json_values, st.dictionaries(any_text, json_values, max_size=2) | json_values)
+def test_whatever_the_error_and_the_data_hold(status_code: int, problem: object, data: object) -> None:
+    came = outcome(json.dumps({"error": problem, "data": data}).encode(), status_code)
+    if isinstance(came, dict):
+        assert not problem
+    else:
+        assert str(came).encode()

@@ -1,0 +1,428 @@
+"""The poller over a fake store and a fake HeyGen."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.builders import ID, after
+from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
+from tracker.domain.cadence import Cadence
+from tracker.domain.status import Attention, Status
+from tracker.errors import KeyRejectedError, NotFoundError, RateLimitedError, StoreError, TransientError
+from tracker.polling.gate import Reason
+from tracker.polling.poller import TOLD_ONE_BY_ONE, Pace, Poller
+from tracker.ports import PollerState
+from tracker.tracking import Tracker
+
+pytestmark = pytest.mark.anyio
+
+IDS = [f"id-{number}" for number in range(20)]
+CADENCE = Cadence()
+REJECTED = KeyRejectedError("HTTP 401")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class Stage:
+    """A poller with everything around it."""
+
+    store: FakeStore = field(default_factory=FakeStore)
+    heygen: FakeHeyGen = field(default_factory=FakeHeyGen)
+    clock: FakeClock = field(default_factory=FakeClock)
+    figures: FakeFigures = field(default_factory=FakeFigures)
+    concurrency: int = 3
+    has_key: bool = True
+
+    def __post_init__(self) -> None:
+        self.poller = Poller(
+            self.store,
+            Tracker(self.store, CADENCE, self.figures),
+            self.heygen if self.has_key else None,
+            self.figures,
+            self.clock,
+            owner="tests",
+            pace=Pace(self.concurrency, 15.0, CADENCE),
+        )
+
+    def track(self, *video_translate_ids: str) -> "Stage":
+        self.store.add(*video_translate_ids)
+        return self
+
+    async def run_once(self) -> dict[str, int]:
+        return dict(await self.poller.run_once())
+
+    async def begin(self) -> asyncio.Event:
+        """Start polling what is due; HeyGen answers once the returned event is set."""
+        self.heygen.gate, self.heygen.begun = asyncio.Event(), asyncio.Event()
+        await self.poller.tick()
+        await self.heygen.begun.wait()
+        return self.heygen.gate
+
+
+# What an answer does
+
+
+async def test_what_is_due_is_polled_and_its_answer_stored() -> None:
+    stage = Stage(heygen=FakeHeyGen(done=Status.SUCCESS)).track("done", "rendering")
+    assert await stage.run_once() == {"success": 1, "running": 1}
+    assert stage.store.row("done").status is Status.SUCCESS
+    assert stage.store.row("rendering").status is Status.RUNNING
+    assert stage.store.claims == {}
+    assert stage.figures.polls == {"success": 1, "running": 1}
+
+
+async def test_what_is_not_due_is_left_alone() -> None:
+    stage = Stage().track(ID)
+    stage.store.rows[1] = replace(stage.store.rows[1], next_poll_at=after(1))
+    assert await stage.run_once() == {}
+    stage.clock.advance(1)
+    assert await stage.run_once() == {"running": 1}
+    assert stage.heygen.asked == [ID]
+
+
+async def test_the_time_of_an_answer_is_the_time_of_the_question() -> None:
+    stage = Stage().track(ID)
+    answer = await stage.begin()
+    stage.clock.advance(10)
+    answer.set()
+    await stage.run_once()
+    assert [record.observation and record.observation.observed_at for record in stage.store.records] == [
+        after(0)
+    ]
+
+
+async def test_an_unknown_word_is_counted_as_such() -> None:
+    stage = Stage().track(ID)
+    stage.heygen.every = "upscaling"
+    assert await stage.run_once() == {"unknown_word": 1}
+    assert stage.store.row(ID).provider_status == "upscaling"
+
+
+# Concurrency
+
+
+async def test_never_more_polls_at_once_than_allowed_and_all_get_their_turn() -> None:
+    stage = Stage(concurrency=3).track(*IDS)
+    assert await stage.run_once() == {"running": len(IDS)}
+    assert stage.heygen.most_in_flight == 3
+    assert sorted(stage.heygen.asked) == sorted(IDS)
+
+
+async def test_a_slow_answer_does_not_keep_the_others_waiting() -> None:
+    stage = Stage(concurrency=2).track(*IDS)
+    slow = stage.heygen.slow[IDS[0]] = asyncio.Event()
+    polling = asyncio.create_task(stage.run_once())
+    await stage.figures.until("running", times=len(IDS) - 1)
+    assert stage.store.row(IDS[0]).status is Status.PENDING
+    slow.set()
+    assert await polling == {"running": len(IDS)}
+
+
+async def test_two_pollers_never_poll_the_same() -> None:
+    store = FakeStore()
+    one = Stage(store=store).track(*IDS)
+    two = Stage(store=store)
+    await asyncio.gather(one.run_once(), two.run_once())
+    assert sorted(one.heygen.asked + two.heygen.asked) == sorted(IDS)
+
+
+# Trouble with one translation
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (NotFoundError("HTTP 404: not found"), "not_found", "not_found: HTTP 404: not found"),
+        (TransientError("HTTP 502"), "unreachable", "unreachable: HTTP 502"),
+        (ZeroDivisionError("poison"), "unreachable", "unreachable: unexpected: ZeroDivisionError"),
+        (
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+            "unreachable",
+            "unreachable: unexpected: UnicodeDecodeError",
+        ),
+    ],
+)
+async def test_trouble_changes_no_status_and_pushes_the_due_time(
+    error: Exception, kind: str, told: str
+) -> None:
+    stage = Stage().track(ID)
+    stage.heygen.every = error
+    with capture_logs():
+        assert await stage.run_once() == {kind: 1}
+        assert await stage.run_once() == {}
+    row = stage.store.row(ID)
+    assert (row.status, row.last_error, row.poll_failures) == (Status.PENDING, told, 1)
+    assert row.next_poll_at is not None
+    assert row.next_poll_at >= after(15)
+
+
+async def test_a_poison_answer_keeps_nobody_else_from_being_polled() -> None:
+    stage = Stage(heygen=FakeHeyGen(poison=RecursionError())).track("poison", *IDS)
+    with capture_logs() as logs:
+        assert await stage.run_once() == {"unreachable": 1, "running": len(IDS)}
+    assert [line["id"] for line in logs if line["event"] == "poll failed"] == ["poison"]
+
+
+async def test_not_found_is_flagged_after_some_polls_and_never_failed() -> None:
+    stage = Stage().track(ID)
+    stage.heygen.every = NotFoundError("HTTP 500: Video translate not found")
+    for _ in range(4):
+        await stage.run_once()
+        stage.clock.advance(300)
+    row = stage.store.row(ID)
+    assert (row.status, row.attention) == (Status.PENDING, Attention.NOT_FOUND)
+    stage.heygen.every = Status.RUNNING
+    stage.clock.advance(600)
+    await stage.run_once()
+    assert (stage.store.row(ID).status, stage.store.row(ID).attention) == (Status.RUNNING, None)
+
+
+@pytest.mark.parametrize("bad", ["a/b", "../../v3/webhooks", "a b", "é", "x" * 300, "a'b", "", "a\x00"])
+async def test_an_id_that_is_none_is_never_asked_for(bad: str) -> None:
+    stage = Stage().track(bad)
+    assert await stage.run_once() == {"invalid_id": 1}
+    assert stage.heygen.asked == []
+    assert stage.store.rows[1].attention is Attention.INVALID_ID
+
+
+# Trouble with the account
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (REJECTED, Reason.KEY_REJECTED),
+        (RateLimitedError("HTTP 429"), Reason.RATE_LIMITED),
+        (RateLimitedError("HTTP 429", quota=True), Reason.QUOTA_EXCEEDED),
+    ],
+)
+async def test_trouble_with_the_account_shuts_the_gate_and_fails_nothing(
+    error: Exception, reason: Reason
+) -> None:
+    stage = Stage().track(*IDS)
+    stage.heygen.every = error
+    with capture_logs() as logs:
+        outcomes = await stage.run_once()
+        assert await stage.run_once() == {}
+    assert set(outcomes) == {reason}
+    assert outcomes[reason] == len(stage.heygen.asked) <= stage.concurrency
+    assert {(row.status, row.poll_failures, row.last_error) for row in stage.store.rows.values()} == {
+        (Status.PENDING, 0, None)
+    }
+    assert stage.store.claims == {}
+    assert [line["event"] for line in logs] == ["polling paused"]
+    assert stage.poller.state == PollerState(after(0), reason, after(15))
+
+
+async def test_one_probe_opens_it_again_and_everything_is_polled() -> None:
+    stage = Stage().track(*IDS)
+    stage.heygen.every = REJECTED
+    with capture_logs():
+        await stage.run_once()
+    refused = len(stage.heygen.asked)
+    stage.clock.advance(15)
+    answer = await stage.begin()
+    await stage.poller.tick()
+    assert len(stage.heygen.asked) == refused + 1
+    stage.heygen.every = Status.RUNNING
+    answer.set()
+    with capture_logs() as logs:
+        await stage.run_once()
+    assert {row.status for row in stage.store.rows.values()} == {Status.RUNNING}
+    assert [(line["event"], line["after"]) for line in logs if line["log_level"] == "warning"] == [
+        ("polling resumed", Reason.KEY_REJECTED)
+    ]
+    assert stage.poller.state.paused is None
+
+
+async def test_a_probe_that_is_refused_keeps_it_shut_for_longer() -> None:
+    stage = Stage().track(*IDS)
+    stage.heygen.every = REJECTED
+    with capture_logs() as logs:
+        await stage.run_once()
+        refused = len(stage.heygen.asked)
+        stage.clock.advance(15)
+        assert await stage.run_once() == {"key_rejected": 1}
+        stage.clock.advance(29)
+        assert await stage.run_once() == {}
+    assert len(stage.heygen.asked) == refused + 1
+    assert stage.poller.state.until == after(45)
+    assert [line["event"] for line in logs] == ["polling paused"]
+
+
+async def test_a_probe_that_learns_not_found_shows_that_the_account_works() -> None:
+    stage = Stage().track(ID)
+    stage.heygen.every = REJECTED
+    with capture_logs():
+        await stage.run_once()
+        stage.clock.advance(15)
+        stage.heygen.every = NotFoundError("HTTP 404")
+        assert await stage.run_once() == {"not_found": 1}
+    assert stage.poller.state.paused is None
+
+
+@pytest.mark.parametrize("trouble", [TransientError("HTTP 502"), ZeroDivisionError()])
+async def test_a_probe_that_reaches_nobody_shows_nothing(trouble: Exception) -> None:
+    stage = Stage().track(ID)
+    stage.heygen.every = REJECTED
+    with capture_logs():
+        await stage.run_once()
+        stage.clock.advance(15)
+        stage.heygen.every = trouble
+        assert await stage.run_once() == {"unreachable": 1}
+    assert stage.poller.state.paused is Reason.KEY_REJECTED
+
+
+async def test_retry_after_is_obeyed_for_the_whole_account() -> None:
+    stage = Stage(heygen=FakeHeyGen(first=RateLimitedError("HTTP 429", retry_after=90))).track("first")
+    with capture_logs():
+        await stage.run_once()
+        stage.track(*IDS)
+        stage.clock.advance(89)
+        assert await stage.run_once() == {}
+        stage.clock.advance(1)
+        assert (await stage.run_once())["running"] == len(IDS)
+    assert stage.heygen.asked_at[1] == after(90)
+
+
+async def test_answers_to_questions_from_before_the_429_do_not_open_the_gate() -> None:
+    stage = Stage(concurrency=2, heygen=FakeHeyGen(refused=RateLimitedError("HTTP 429", retry_after=90)))
+    stage.track("refused", "slow", "waiting")
+    slow = stage.heygen.slow["slow"] = asyncio.Event()
+    with capture_logs():
+        first = asyncio.create_task(stage.run_once())
+        await stage.figures.until("rate_limited")
+        slow.set()
+        assert await first == {"rate_limited": 1, "running": 1}
+        stage.clock.advance(89)
+        assert await stage.run_once() == {}
+    assert "waiting" not in stage.heygen.asked
+    assert stage.poller.state.paused is Reason.RATE_LIMITED
+
+
+async def test_without_a_key_nothing_is_asked() -> None:
+    stage = Stage(has_key=False).track(ID)
+    assert await stage.run_once() == {}
+    assert (stage.poller.state.paused, stage.store.claims) == (Reason.NO_API_KEY, {})
+
+
+# Trouble with the store
+
+
+async def test_a_store_that_cannot_be_reached_is_told_and_later_works_again() -> None:
+    stage = Stage().track(ID)
+    stage.store.broken = STORE_IS_DOWN
+    with pytest.raises(StoreError):
+        await stage.poller.tick()
+    assert stage.poller.state.last_tick is None
+    stage.store.broken = None
+    assert await stage.run_once() == {"running": 1}
+    assert stage.poller.state.last_tick == after(0)
+
+
+@pytest.mark.parametrize("trouble", [STORE_IS_DOWN, ZeroDivisionError("a bug")])
+@pytest.mark.parametrize("answer", [Status.SUCCESS, REJECTED])
+async def test_an_answer_that_cannot_be_stored_is_asked_for_again_once_its_claim_lapses(
+    answer: Status | Exception, trouble: Exception
+) -> None:
+    stage = Stage().track(ID)
+    stage.heygen.every = answer
+    stage.heygen.before_answering = lambda _: setattr(stage.store, "broken", trouble)
+    with capture_logs() as logs:
+        (await stage.begin()).set()
+        await stage.store.failed.wait()
+    assert [line["event"] for line in logs if line["log_level"] == "error"][-1] == "poll not stored"
+    assert stage.store.row(ID).status is Status.PENDING
+    stage.store.broken = None
+    stage.heygen.every, stage.heygen.before_answering = Status.SUCCESS, lambda _: None
+    stage.clock.advance(74.9)
+    assert await stage.run_once() == {}
+    stage.clock.advance(0.1)
+    with capture_logs():
+        assert await stage.run_once() == {"success": 1}
+
+
+# Overdue
+
+
+async def test_what_is_overdue_is_flagged_and_told() -> None:
+    stage = Stage()
+    stage.store.overdue = ["a", "b"]
+    with capture_logs() as logs:
+        await stage.poller.flag_overdue()
+    assert [(line["id"], line["attention"]) for line in logs] == [("a", "overdue"), ("b", "overdue")]
+
+
+async def test_of_very_many_only_some_are_told_one_by_one() -> None:
+    stage = Stage()
+    stage.store.overdue = [f"id-{number}" for number in range(TOLD_ONE_BY_ONE + 1)]
+    with capture_logs() as logs:
+        await stage.poller.flag_overdue()
+    assert len(logs) == TOLD_ONE_BY_ONE + 1
+    assert (logs[-1]["event"], logs[-1]["count"]) == ("more translations need attention", TOLD_ONE_BY_ONE + 1)
+
+
+# The end
+
+
+async def test_stop_waits_for_answers_that_come_in_time_and_stores_them() -> None:
+    stage = Stage().track(ID)
+    answer = await stage.begin()
+    answer.set()
+    await stage.poller.stop(patience=30)
+    assert stage.store.row(ID).status is Status.RUNNING
+    assert stage.store.released == []
+
+
+async def test_stop_cancels_requests_that_take_longer_and_gives_their_claims_back() -> None:
+    stage = Stage(concurrency=3).track("a", "b")
+    await stage.begin()
+    held = list(stage.store.claims.values())
+    await stage.poller.stop(patience=0)
+    assert [row.status for row in stage.store.rows.values()] == [Status.PENDING] * 2
+    assert sorted(stage.store.released, key=str) == sorted(((claim, None) for claim in held), key=str)
+    assert (stage.store.claims, stage.heygen.in_flight) == ({}, 0)
+
+
+async def test_stop_cancels_requests_only_and_never_a_write() -> None:
+    stage = Stage().track(ID)
+    answer = await stage.begin()
+    stage.store.hold, stage.store.waiting = asyncio.Event(), asyncio.Event()
+    answer.set()
+    await stage.store.waiting.wait()
+    stopping = asyncio.create_task(stage.poller.stop(patience=0))
+    await asyncio.wait([stopping], timeout=0.01)
+    assert not stopping.done()
+    stage.store.hold.set()
+    await stopping
+    assert stage.store.row(ID).status is Status.RUNNING
+
+
+async def test_after_stop_nothing_is_claimed() -> None:
+    stage = Stage().track(ID)
+    await stage.poller.stop(patience=0)
+    assert await stage.run_once() == {}
+    assert (stage.store.claims, stage.heygen.asked) == ({}, [])
+
+
+async def test_what_was_claimed_while_stopping_is_given_back() -> None:
+    stage = Stage().track(ID)
+    stage.store.hold = asyncio.Event()
+    ticking = asyncio.create_task(stage.poller.tick())
+    await stage.store.waiting.wait()
+    await stage.poller.stop(patience=0)
+    stage.store.hold.set()
+    await ticking
+    assert (stage.heygen.asked, stage.store.claims) == ([], {})
+    assert [claim.video_translate_id for claim, _ in stage.store.released] == [ID]
+
+
+def test_a_claim_outlives_its_request() -> None:
+    assert Pace(1, 15.0, CADENCE).lease > timedelta(seconds=15)

@@ -1,0 +1,363 @@
+"""Settings: four layers, and errors that say what to do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracker.errors import SettingsError
+from tracker.settings import Address, Loaded, Settings, load, load_settings, redacted
+
+
+def loaded(config: Path | None = None, /, **environ: str) -> Loaded:
+    return load(config, {f"TRACKER_{name.upper()}": value for name, value in environ.items()})
+
+
+def settings(**environ: str) -> Settings:
+    return loaded(**environ).settings
+
+
+def refusal(config: Path | None = None, /, **environ: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        loaded(config, **environ)
+    return str(refused.value)
+
+
+# Layers
+
+
+def test_every_setting_has_a_default_a_meaning_and_an_example() -> None:
+    assert load_settings(environ={}).database_url.get_secret_value() == "sqlite:///tracker.db"
+    for name, field in Settings.model_fields.items():
+        assert not field.is_required(), name
+        assert field.description, name
+        assert field.examples, name
+
+
+def test_the_environment_beats_credentials_which_beat_the_file_which_beats_the_defaults(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "tracker.toml"
+    config.write_text(
+        'heygen_api_key = "file"\nwebhook_secret = "file"\nadmin_token = "file"\nrate_limit = 7\n'
+    )
+    (tmp_path / "webhook_secret").write_text("credential\n")
+    (tmp_path / "admin_token").write_text("credential\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "TRACKER_ADMIN_TOKEN": "environment", "PATH": "/bin"}
+
+    found = load(config, environ)
+
+    assert found.settings.heygen_api_key is not None
+    assert found.settings.heygen_api_key.get_secret_value() == "file"
+    assert found.settings.signing_secrets == {"main": "credential"}
+    assert found.settings.admin_token is not None
+    assert found.settings.admin_token.get_secret_value() == "environment"
+    assert (found.settings.rate_limit, found.settings.concurrency) == (7, 10)
+    assert found.origins == {
+        "heygen_api_key": str(config),
+        "rate_limit": str(config),
+        "webhook_secret": "credential",
+        "admin_token": "environment",
+    }
+    assert found.unknown == ()
+
+
+def test_an_empty_variable_is_none() -> None:
+    assert settings(webhook_secret="", rate_limit="").signing_secrets == {}
+
+
+def test_secrets_may_end_in_a_newline(tmp_path: Path) -> None:
+    (tmp_path / "webhook_secrets").write_text('{"old": "whsec_a\\n", "new": " whsec_b"}\n')
+    found = load(environ={"CREDENTIALS_DIRECTORY": str(tmp_path), "TRACKER_WEBHOOK_SECRET": "whsec_c\n"})
+
+    assert found.settings.signing_secrets == {"main": "whsec_c", "old": "whsec_a", "new": "whsec_b"}
+
+
+def test_unknown_names_are_reported_and_harmless(tmp_path: Path) -> None:
+    config = tmp_path / "tracker.toml"
+    config.write_text("rate_limt = 3\n")
+
+    found = loaded(config, webhok_secret="x", concurrency="3")
+
+    assert sorted(found.unknown) == ["TRACKER_WEBHOK_SECRET", f"rate_limt in {config}"]
+    assert found.settings.concurrency == 3
+
+
+def test_other_programs_variables_and_credentials_are_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "tls.key").write_text("not ours")
+
+    assert (
+        load(environ={"CREDENTIALS_DIRECTORY": str(tmp_path), "TRACKERS": "x", "HEYGEN_API_KEY": "x"}).unknown
+        == ()
+    )
+
+
+def test_a_file_may_hold_lists_and_tables(tmp_path: Path) -> None:
+    config = tmp_path / "tracker.toml"
+    config.write_text(
+        'callback_tokens = ["a-token"]\noverdue_after = "2h"\n[webhook_secrets]\nold = "whsec_a"\n'
+    )
+
+    found = load_settings(config, {})
+
+    assert [token.get_secret_value() for token in found.callback_tokens] == ["a-token"]
+    assert (found.signing_secrets, found.overdue_after) == ({"old": "whsec_a"}, 7200)
+
+
+def test_systemd_is_known_by_its_journal() -> None:
+    assert load(environ={"JOURNAL_STREAM": "8:1"}).under_systemd
+    assert not load(environ={}).under_systemd
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("90", 90),
+        ("15s", 15),
+        ("10m", 600),
+        ("10min", 600),
+        ("1h", 3600),
+        ("7d", 604_800),
+        ("0.5", 0.5),
+        (" 1.5 h ", 5400),
+    ],
+)
+def test_durations_are_seconds_or_carry_a_unit(written: str, seconds: float) -> None:
+    assert settings(overdue_after=written).overdue_after == seconds
+
+
+@pytest.mark.parametrize(
+    "written", ["0", "-1", "1w", "1H", "soon", "1h30m", "nan", "inf", "1e99", "h", "11y", "99999d", "[]"]
+)
+def test_other_durations_are_refused(written: str) -> None:
+    assert refusal(overdue_after=written).startswith("TRACKER_OVERDUE_AFTER: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "address", "is_private"),
+    [
+        ("127.0.0.1:8321", Address(host="127.0.0.1", port=8321), True),
+        ("127.3.2.1:0", Address(host="127.3.2.1"), True),
+        ("localhost:1", Address(host="localhost", port=1), True),
+        ("[::1]:8321", Address(host="::1", port=8321), True),
+        ("0.0.0.0:8321", Address(host="0.0.0.0", port=8321), False),
+        ("[::]:8321", Address(host="::", port=8321), False),
+        ("tracker.example:65535", Address(host="tracker.example", port=65535), False),
+        ("unix:/run/tracker/public.sock", Address(path="/run/tracker/public.sock"), True),
+    ],
+)
+def test_addresses_are_host_and_port_or_a_unix_socket(
+    written: str, address: Address, is_private: bool
+) -> None:
+    found = settings(listen=written).listen
+
+    assert (found, str(found), found.is_private) == (address, written, is_private)
+
+
+@pytest.mark.parametrize(
+    "written", ["8321", ":8321", "127.0.0.1", "127.0.0.1:", "h:65536", "h:-1", "h:http", "unix:", "h:1.5"]
+)
+def test_other_addresses_are_refused(written: str) -> None:
+    assert (
+        refusal(listen=written)
+        == "TRACKER_LISTEN: is no address; example: 127.0.0.1:8321 or unix:/run/tracker.sock"
+    )
+
+
+def test_secrets_are_read_by_name() -> None:
+    assert settings(webhook_secret="whsec_1", webhook_secrets='{"old": "whsec_2"}').signing_secrets == {
+        "main": "whsec_1",
+        "old": "whsec_2",
+    }
+
+
+# Errors
+
+WRONG: dict[str, list[str]] = {
+    "database_url": [" "],
+    "heygen_api_key": [" \n"],
+    "heygen_base_url": ["api.heygen.com", "ftp://x", "https://", "https://x?y=1", "https://x/y#z"],
+    "heygen_api": ["v1", "V2"],
+    "webhook_secret": [" "],
+    "webhook_secrets": [
+        "whsec_hunter2",
+        '["whsec_hunter2"]',
+        '{"a": ""}',
+        '{"a": 5}',
+        '"whsec_hunter2"',
+        "[" * 100_000,
+    ],
+    "callback_tokens": ["hunter2-token", '{"a": "hunter2-token"}', '[""]', "[5]", '"hunter2-token"'],
+    "listen": ["nowhere"],
+    "admin_listen": ["nowhere"],
+    "admin_token": [" "],
+    "rate_limit": ["0", "-1", "many", "nan", "inf", "10001"],
+    "concurrency": ["0", "1001", "1.5", "many"],
+    "request_timeout": ["0", "never"],
+    "poll_min_interval": ["0"],
+    "poll_max_interval": ["forever"],
+    "overdue_after": ["never"],
+    "give_up_after": ["never"],
+    "stop_timeout": ["-5"],
+    "sqlite_synchronous": ["off"],
+    "log_level": ["loud", "INFO"],
+    "log_format": ["xml"],
+}
+
+
+def test_every_setting_is_tried_with_a_wrong_value() -> None:
+    assert set(WRONG) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_a_wrong_value_names_the_variable_the_problem_and_an_example(name: str, value: str) -> None:
+    said = refusal(**{name: value})
+
+    variable, _, rest = said.partition(": ")
+    problem, _, example = rest.partition("; example: ")
+    assert variable == f"TRACKER_{name.upper()}"
+    assert problem
+    assert example
+    assert "hunter2" not in said
+    assert len(said.splitlines()) == 1
+
+
+def test_every_wrong_value_has_a_line_of_its_own() -> None:
+    lines = refusal(rate_limit="many", listen="nowhere", callback_tokens="[5, 6]").splitlines()
+
+    assert [line.partition(":")[0] for line in lines] == [
+        "TRACKER_CALLBACK_TOKENS",
+        "TRACKER_LISTEN",
+        "TRACKER_RATE_LIMIT",
+    ]
+
+
+def test_no_error_carries_a_secret(tmp_path: Path) -> None:
+    config = tmp_path / "tracker.toml"
+    config.write_text(json.dumps("hunter2") + " = [")
+    secrets: dict[str, Any] = {
+        "heygen_api_key": "hunter2",
+        "webhook_secrets": '{"hunter": 2}',
+        "admin_token": "hunter2",
+        "rate_limit": "no",
+    }
+
+    assert "hunter2" not in refusal(**secrets)
+    with pytest.raises(SettingsError) as refused:
+        loaded(webhook_secrets='["whsec_hunter2"]')
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        (
+            {"poll_min_interval": "20m"},
+            "TRACKER_POLL_MIN_INTERVAL: is larger than TRACKER_POLL_MAX_INTERVAL; example: ",
+        ),
+        ({"webhook_secret": "a", "webhook_secrets": '{"main": "b"}'}, "TRACKER_WEBHOOK_SECRETS: main is "),
+        (
+            {"admin_listen": "0.0.0.0:8322"},
+            "TRACKER_ADMIN_TOKEN: is required while TRACKER_ADMIN_LISTEN is 0.0.0.0:8322; example: ",
+        ),
+        ({"heygen_api": "v3"}, "TRACKER_HEYGEN_API: this release does not speak v3"),
+    ],
+)
+def test_values_that_do_not_agree_are_refused(environ: dict[str, str], named: str) -> None:
+    assert refusal(**environ).startswith(named)
+
+
+def test_the_admin_pages_may_be_public_with_a_token() -> None:
+    assert not settings(admin_listen="0.0.0.0:8322", admin_token="hunter2").admin_listen.is_private
+
+
+def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "tracker.toml"
+    assert refusal(config).startswith(f"--config {config}: No such file or directory; ")
+    assert "cannot be read" not in refusal(tmp_path)
+    config.write_text("rate_limit = ")
+    assert f"--config {config}: is not TOML" in refusal(config)
+    config.write_bytes(b"\xff\xfe")
+    assert f"--config {config}: is not TOML" in refusal(config)
+
+
+def test_a_credential_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "webhook_secret").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(SettingsError, match=r"the credentials in .* cannot be read"):
+        load(environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+# What may be shown
+
+DATABASES = [
+    ("sqlite:///tracker.db", "sqlite:///tracker.db", []),
+    ("sqlite:////var/lib/a:b@c/t.db", "sqlite:////var/lib/a:b@c/t.db", []),
+    ("postgresql://h/d", "postgresql://h/d", []),
+    ("postgresql://u@h/d", "postgresql://u@h/d", []),
+    (
+        "postgresql://u:hunter2@h:5432/d?sslmode=require",
+        "postgresql://u:***@h:5432/d?sslmode=require",
+        ["hunter2"],
+    ),
+    ("postgresql://:hunter2@h/d", "postgresql://:***@h/d", ["hunter2"]),
+    ("postgresql://u:hunt/er2@h/d", "postgresql://u:***@h/d", ["hunt/er2"]),
+    ("postgresql://u:hunt:er2@h/d", "postgresql://u:***@h/d", ["hunt:er2"]),
+    ("postgresql://u:hunt%40er2@h/d", "postgresql://u:***@h/d", ["hunt%40er2", "hunt@er2"]),
+    ("postgresql://u:hunt@er2@h/d", "postgresql://u:***@h/d", ["hunt"]),
+    ("postgresql://h/d?user=u&password=hunter2", "postgresql://h/d?user=u&password=***", ["hunter2"]),
+    ("postgresql:///d?password=hunter2&host=/run", "postgresql:///d?password=***&host=/run", ["hunter2"]),
+]
+
+
+@pytest.mark.parametrize(("url", "shown", "secrets"), DATABASES)
+def test_a_database_url_is_shown_without_its_password(url: str, shown: str, secrets: list[str]) -> None:
+    found = settings(database_url=url)
+
+    assert redacted(found)["database_url"] == shown
+    assert set(secrets) <= set(found.secret_values())
+    assert "hunter2" not in repr(found)
+
+
+def test_everything_is_shown_but_the_secrets() -> None:
+    shown = redacted(
+        settings(
+            heygen_api_key="hunter2",
+            webhook_secret="hunter3",
+            webhook_secrets='{"old": "hunter4"}',
+            callback_tokens='["hunter5", "hunter6"]',
+            admin_token="hunter7",
+            overdue_after="90m",
+        )
+    )
+
+    assert set(shown) == set(Settings.model_fields)
+    assert "hunter" not in str(shown)
+    assert (shown["heygen_api_key"], shown["webhook_secrets"], shown["callback_tokens"]) == (
+        "***",
+        "{old: ***}",
+        "[***, ***]",
+    )
+    assert (shown["overdue_after"], shown["listen"]) == ("5400", "127.0.0.1:8321")
+    assert redacted(settings())["heygen_api_key"] == ""
+
+
+def test_the_log_learns_every_secret() -> None:
+    found = settings(
+        heygen_api_key="key",
+        webhook_secret="main",
+        webhook_secrets='{"old": "old"}',
+        callback_tokens='["token"]',
+        admin_token="admin",
+        database_url="postgresql://u:password@h/d",
+    )
+
+    assert set(found.secret_values()) == {"key", "main", "old", "token", "admin", "password"}
+    assert not any(secret in repr(found) for secret in ("'key'", "'token'", "password@"))

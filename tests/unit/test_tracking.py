@@ -1,0 +1,244 @@
+"""The one door."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.builders import ID, NOON, URL, after, delivery, observation, poll, translation, webhook
+from tests.fakes import STORE_IS_DOWN, FakeFigures, FakeStore
+from tracker.domain.cadence import Cadence
+from tracker.domain.decide import Change
+from tracker.domain.observation import Details, Observation
+from tracker.domain.status import Attention, Source, Status
+from tracker.domain.verdict import Outcome
+from tracker.errors import InputError, StoreError
+from tracker.ports import Record, Recorded
+from tracker.tracking import EVIDENCE, WORDS_REMEMBERED, Tracker, poll_request, registration
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def figures() -> FakeFigures:
+    return FakeFigures()
+
+
+@pytest.fixture
+def tracker(store: FakeStore, figures: FakeFigures) -> Tracker:
+    return Tracker(store, Cadence(), figures)
+
+
+def done(change: Change | None = None, **fields: Any) -> Recorded:
+    """What the store answers about the translation ID."""
+    return Recorded(**{"outcome": Outcome.APPLIED, "video_translate_id": ID, "change": change} | fields)
+
+
+TO_SUCCESS = Change(Status.RUNNING, Status.SUCCESS)
+
+
+# What people name
+
+
+def test_a_person_names_an_id_or_a_callback_id_and_perhaps_a_title() -> None:
+    assert registration(NOON, video_translate_id=ID, title="Talk") == Observation(
+        source=Source.MANUAL, observed_at=NOON, video_translate_id=ID, details=Details(title="Talk")
+    )
+    long = "x" * 10_000
+    assert registration(NOON, callback_id=long).callback_id == long
+    assert registration(NOON, video_translate_id="", callback_id="mine", title="").details.title is None
+
+
+@pytest.mark.parametrize("nothing", [{}, {"video_translate_id": "", "callback_id": ""}, {"title": "Talk"}])
+def test_something_must_be_named(nothing: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="name a video_translate_id or a callback_id"):
+        registration(NOON, **nothing)
+
+
+@pytest.mark.parametrize("bad", ["a/b", " ", "a b", "é", "x" * 256, "\ud800", "a\x00"])
+def test_an_id_that_is_none_is_refused_and_shown_in_part(bad: str) -> None:
+    with pytest.raises(InputError, match="is no video_translate_id") as caught:
+        registration(NOON, video_translate_id=bad)
+    assert len(str(caught.value).encode()) < 250
+
+
+@pytest.mark.parametrize("text", ["a\x00", "\ud83d"])
+@pytest.mark.parametrize("name", ["callback_id", "title"])
+def test_text_that_cannot_be_stored_is_refused(name: str, text: str) -> None:
+    with pytest.raises(InputError, match="without NUL"):
+        registration(NOON, video_translate_id=ID, **{name: text})
+
+
+def test_a_request_to_poll_is_a_hint_by_a_person() -> None:
+    assert poll_request(NOON, ID) == observation(Source.MANUAL, hint=True)
+
+
+# Recording
+
+
+async def test_records_are_judged_by_the_rules_and_stored(tracker: Tracker, store: FakeStore) -> None:
+    store.add(ID)
+    [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+    [recorded] = await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
+    assert recorded.change == Change(Status.PENDING, Status.RUNNING)
+    assert store.row(ID).status is Status.RUNNING
+
+
+async def test_what_was_not_stored_is_not_told(
+    tracker: Tracker, store: FakeStore, figures: FakeFigures
+) -> None:
+    store.broken = STORE_IS_DOWN
+    with capture_logs() as logs, pytest.raises(StoreError):
+        await tracker.record([Record(observation=webhook(Status.SUCCESS), delivery=delivery())])
+    assert (logs, figures.deliveries, figures.changes) == ([], {}, {})
+
+
+async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, store: FakeStore) -> None:
+    named = [registration(NOON, callback_id="a"), registration(NOON, callback_id="b")]
+    store.answers = [done(is_new=True), done()]
+    assert [recorded.is_new for recorded in await tracker.register(named)] == [True, False]
+    assert [record.observation for record in store.records] == named
+
+
+async def test_a_change_is_told_with_its_lag(
+    tracker: Tracker, store: FakeStore, figures: FakeFigures
+) -> None:
+    store.answers = [done(TO_SUCCESS, finished_at=after(-2), recorded_at=after(0.5))]
+    with capture_logs() as logs:
+        await tracker.record([Record(observation=webhook(Status.SUCCESS, url=f"{URL}?Signature=s"))])
+    assert logs == [
+        {
+            "event": "status changed",
+            "log_level": "info",
+            "id": ID,
+            "old": "running",
+            "new": "success",
+            "source": "webhook",
+            "lag": 2.5,
+            "note": None,
+        }
+    ]
+    assert figures.changes == {("success", "webhook"): 1}
+
+
+async def test_without_an_end_the_lag_counts_from_the_observation(tracker: Tracker, store: FakeStore) -> None:
+    running = Change(Status.PENDING, Status.RUNNING)
+    store.answers = [done(running, recorded_at=after(1)), done(running)]
+    with capture_logs() as logs:
+        await tracker.record([Record(observation=poll(Status.RUNNING))] * 2)
+    assert [line["lag"] for line in logs] == [1.0, None]
+
+
+async def test_a_note_is_told(tracker: Tracker, store: FakeStore) -> None:
+    store.answers = [done(Change(Status.FAILED, Status.PENDING, "reopened by hand"))]
+    with capture_logs() as logs:
+        await tracker.record([Record(observation=observation(Source.MANUAL, Status.PENDING))])
+    assert [line["note"] for line in logs] == ["reopened by hand"]
+
+
+async def test_a_flag_that_was_raised_is_told(tracker: Tracker, store: FakeStore) -> None:
+    store.answers = [done(attention=Attention.CONFLICT), done()]
+    with capture_logs() as logs:
+        await tracker.record([Record(observation=webhook(Status.FAILED))] * 2)
+    assert [(line["event"], line["log_level"], line["attention"]) for line in logs] == [
+        ("translation needs attention", "warning", "conflict")
+    ]
+
+
+async def test_deliveries_are_counted_by_outcome(
+    tracker: Tracker, store: FakeStore, figures: FakeFigures
+) -> None:
+    store.answers = [
+        done(outcome=Outcome.IGNORED),
+        done(TO_SUCCESS),
+        done(TO_SUCCESS, is_duplicate=True, attention=Attention.CONFLICT),
+    ]
+    records = [
+        Record(delivery=delivery()),
+        *[Record(delivery=delivery(), observation=webhook(Status.SUCCESS))] * 2,
+    ]
+    with capture_logs() as logs:
+        await tracker.record(records)
+    assert figures.deliveries == {("ignored", False): 1, ("applied", False): 1, ("applied", True): 1}
+    assert [line["event"] for line in logs] == ["status changed"]
+
+
+async def test_what_came_by_no_delivery_counts_as_none(
+    tracker: Tracker, store: FakeStore, figures: FakeFigures
+) -> None:
+    store.answers = [done()]
+    await tracker.record([Record(observation=poll(Status.RUNNING))])
+    assert not figures.deliveries
+
+
+async def test_an_unknown_word_is_told_once(tracker: Tracker, store: FakeStore) -> None:
+    seen = [observation(provider_status=word) for word in ("upscaling", "upscaling", "dubbing")]
+    known = poll(Status.RUNNING, provider_status="running")
+    store.answers = [done()] * 5
+    with capture_logs() as logs:
+        await tracker.record([Record(observation=one) for one in [*seen, known, observation()]])
+    assert [(line["event"], line["word"]) for line in logs] == [
+        ("unknown status word", "upscaling"),
+        ("unknown status word", "dubbing"),
+    ]
+
+
+async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, store: FakeStore) -> None:
+    words = [observation(provider_status=f"word {number}") for number in range(WORDS_REMEMBERED + 10)]
+    store.answers = [done()] * len(words)
+    with capture_logs() as logs:
+        await tracker.record([Record(observation=one) for one in words])
+    assert len(logs) == WORDS_REMEMBERED
+
+
+# Whether webhooks can be trusted
+
+
+async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, store: FakeStore) -> None:
+    stretches = []
+    for _ in range(5):
+        store.answers = [done(TO_SUCCESS), done(Change(Status.PENDING, Status.RUNNING))]
+        await tracker.record(
+            [Record(observation=webhook(Status.SUCCESS)), Record(observation=poll(Status.RUNNING))]
+        )
+        stretches.append(tracker.stretch)
+    assert stretches == [1.0, 1.0, 1.0, 1.0, 4.0]
+
+
+async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Tracker, store: FakeStore) -> None:
+    store.ends = [Source.WEBHOOK] * EVIDENCE + [Source.POLL] * 99
+    await tracker.remember_evidence()
+    assert tracker.stretch == 4.0
+
+
+async def test_and_the_oldest_of_it_is_forgotten_first(tracker: Tracker, store: FakeStore) -> None:
+    store.ends = [Source.WEBHOOK] * (EVIDENCE - 3) + [Source.POLL] * 3
+    await tracker.remember_evidence()
+    assert tracker.stretch == 1.0
+    store.answers = [done(TO_SUCCESS)]
+    await tracker.record([Record(observation=webhook(Status.SUCCESS))])
+    assert tracker.stretch == 4.0
+
+
+async def test_the_stretch_reaches_the_cadence(tracker: Tracker, store: FakeStore) -> None:
+    waits = []
+    for ends in ([], [Source.WEBHOOK] * EVIDENCE):
+        store.rows = {1: translation(created_at=after(-1800))}
+        store.ends = ends
+        await tracker.remember_evidence()
+        [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+        await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
+        due = store.row(ID).next_poll_at
+        assert due is not None
+        waits.append((due - NOON).total_seconds())
+    assert waits[1] == pytest.approx(4 * waits[0])
