@@ -136,7 +136,10 @@ class Daemon:
                 if before != after:
                     log.info("schema migrated", before=before, after=after)
             async with AsyncExitStack() as stack:
-                await self._serve(await open_core(self._settings, engines, stack))
+                core = await open_core(self._settings, engines, stack)
+                if engines.writer.dialect.name == "sqlite":
+                    await core.repository.free_claims()
+                await self._serve(core)
         if self._failure is not None:
             log.error("stopped", failure=self._failure)
             return 1

@@ -149,7 +149,7 @@ class Settings(BaseModel):
     poll_max_interval: Seconds = setting(600, "longest time between two polls of a translation", "600")
     overdue_after: Seconds = setting(3600, "age at which a translation is flagged overdue", "1h")
     give_up_after: Seconds = setting(7 * 86400, "age at which polling becomes daily", "7d")
-    stop_timeout: Seconds = setting(20, "seconds the daemon may take to stop", "20")
+    stop_timeout: Annotated[Seconds, Field(ge=3)] = setting(20, "seconds the daemon may take to stop", "20")
     sqlite_synchronous: Literal["full", "normal"] = setting(
         "full", "full: what was answered survives a power cut; normal: a crash of the program", "full"
     )

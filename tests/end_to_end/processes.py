@@ -269,6 +269,7 @@ class Stage:
     def up(self, program: Program) -> Daemon:
         daemon = Daemon(program)
         self._opened.append(daemon)
+        daemon.until_ready(lambda ready: ready.get("status") != "not ready", "the first tick")
         return daemon
 
     def close(self) -> None:

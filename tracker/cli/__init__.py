@@ -63,7 +63,7 @@ for verb, example in VERBS.items():
 def main() -> None:
     """The program: TrackerErrors become one clear line and an exit code, never a traceback."""
     try:
-        app()
+        app(prog_name="tracker")
     except TrackerError as error:
         err.print("[red]error:[/] ", end="")
         err.print(str(error), markup=False)

@@ -49,6 +49,15 @@ def release(connection: Connection, claims: Sequence[Claim], next_poll_at: datet
         )
 
 
+def free_all(connection: Connection) -> None:
+    """Give every claim back: the sole runner's first act, for whoever held them is dead."""
+    connection.execute(
+        update(translations)
+        .where(translations.c.claimed_until.is_not(None))
+        .values(claimed_by=None, claimed_until=None)
+    )
+
+
 def flag_overdue(connection: Connection, now: datetime, overdue_after: timedelta) -> list[str]:
     """Raise the flag on open rows, also on those that cannot be polled; other flags matter more."""
     flagged = connection.execute(

@@ -71,6 +71,10 @@ class Repository:
         """Give claims back unpolled, due again at `next_poll_at` (None: as they were)."""
         await self._write(partial(claims.release, claims=held, next_poll_at=next_poll_at))
 
+    async def free_claims(self) -> None:
+        """Give back what a killed predecessor still held; only for the sole runner of a SQLite file."""
+        await self._write(claims.free_all)
+
     async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
         """Raise `overdue` on open translations that have grown too old; returns their ids."""
         return await self._write(partial(claims.flag_overdue, now=now, overdue_after=overdue_after))

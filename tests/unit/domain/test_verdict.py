@@ -222,6 +222,11 @@ def test_not_found_is_flagged_after_three_answers_over_two_minutes() -> None:
     assert (current.status, current.attention_since) == (PENDING, after(120))
 
 
+def test_three_answers_are_enough_where_two_minutes_have_passed() -> None:
+    asked = (failed_poll(NOT_FOUND, observed_at=after(moment)) for moment in (0, 60, 120))
+    assert through(translation(), *asked).attention is Attention.NOT_FOUND
+
+
 def test_two_answers_are_not_enough_however_long_they_take() -> None:
     current = through(translation(), failed_poll(NOT_FOUND), failed_poll(NOT_FOUND, observed_at=after(600)))
     assert current.attention is None
