@@ -21,6 +21,12 @@ def test_a_good_answer_gives_its_data() -> None:
     assert answer({"error": None, "data": {"status": "running"}}).data() == {"status": "running"}
 
 
+def test_body_and_headers_stay_out_of_its_repr() -> None:
+    shown = repr(answer(b"https://h/?Signature=s3cret", set_cookie="s3cret"))
+    assert "200" in shown
+    assert "s3cret" not in shown
+
+
 def test_a_warning_beside_the_data_does_not_matter() -> None:
     assert answer(payload("v2_failed")).data()["message"] == "Voice not found"
 

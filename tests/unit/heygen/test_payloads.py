@@ -84,6 +84,11 @@ def test_whatever_comes_is_an_object_or_a_value_error(body: bytes) -> None:
     assert isinstance(came, dict) or str(came).startswith("the body is n")
 
 
+def test_integers_are_exact_up_to_300_digits_and_none_is_too_long_to_be_read() -> None:
+    exact, huge = b"1" + b"0" * 299, b"1" + b"0" * 300
+    assert parse_json_object(b'{"a": ' + exact + b', "b": ' + huge + b"}") == {"a": 10**299, "b": math.inf}
+
+
 def test_only_objects_are_objects() -> None:
     assert as_object({"a": 1}) == {"a": 1}
     assert [as_object(value) for value in (None, "text", [1], 1)] == [{}] * 4
