@@ -144,13 +144,15 @@ class FakeStore:
         self.claims.pop(current.id, None)
         return Recorded(outcome=verdict.outcome, translation_id=current.id, change=verdict.change)
 
-    async def claim_due(self, now: datetime, limit: int, owner: str, lease: timedelta) -> list[Claim]:
+    async def claim_due(
+        self, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime | None = None
+    ) -> list[Claim]:
         await self._ready()
         due = [
             row
             for row in self.rows.values()
             if row.next_poll_at is not None
-            and row.next_poll_at <= now
+            and row.next_poll_at <= (due_by or now)
             and row.video_translate_id is not None
             and (row.id not in self.claims or self.claims[row.id].until <= now)
         ]

@@ -34,7 +34,7 @@ from tracker.web.server import Server
 log = structlog.get_logger("tracker.daemon")
 
 TICK_SECONDS = 1.0
-OVERDUE_SECONDS = 5.0
+OVERDUE_SECONDS = 1.0
 WATCH_SECONDS = 0.5
 DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
 
@@ -81,7 +81,7 @@ async def open_core(settings: Settings, engines: Engines, stack: AsyncExitStack)
     tracker = Tracker(repository, cadence, metrics)
     await tracker.remember_evidence()
     heygen = await stack.enter_async_context(_client(settings)) if settings.heygen_api_key else None
-    pace = Pace(settings.concurrency, settings.request_timeout, cadence)
+    pace = Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     poller = Poller(repository, tracker, heygen, metrics, clock, owner=owner, pace=pace)
     return Core(repository, tracker, poller, metrics)
@@ -162,7 +162,11 @@ class Daemon:
         watch = asyncio.create_task(self._watch(core, ticker, serving))
         addresses = {server.name: server.address for server in servers}
         log.info("tracker is up", **addresses, polling=core.poller.state.paused or "on", process=os.getpid())
-        await self._stop.wait()
+        await asyncio.wait(
+            [watch, asyncio.create_task(self._stop.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        if watch.done() and (error := watch.exception()) is not None:
+            self._failure = f"watch: {error}"
         log.info("stopping")
         asyncio.get_running_loop().call_later(self._settings.stop_timeout, _exit_at_last)
         watch.cancel()
@@ -175,17 +179,14 @@ class Daemon:
     async def _watch(self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]]) -> None:
         """The daemon never runs on without one of its parts: whoever restarts it gets an exit code."""
         loop = asyncio.get_running_loop()
-        started = clock()
         while not self._stop.is_set():
             before = loop.time()
             await asyncio.sleep(WATCH_SECONDS)
             core.metrics.lagged(max(0.0, loop.time() - before - WATCH_SECONDS))
-            ticks = (started, ticker.last_end("poll"), core.poller.state.last_tick)
-            silence = clock() - max(time for time in ticks if time is not None)
             ended = [name for name, task in serving.items() if task.done()]
             if not core.repository.is_alive:
                 ended.append("store")
-            if not ticker.is_running or silence > self.silence:
+            if not ticker.is_running or ticker.silence > self.silence.total_seconds():
                 ended.append("poller")
             if ended:
                 self._failure = ", ".join(ended)

@@ -61,8 +61,10 @@ class Store(Protocol):
         """Decide and store `records` in order, in one transaction; returns after the commit."""
         ...
 
-    async def claim_due(self, now: datetime, limit: int, owner: str, lease: timedelta) -> list[Claim]:
-        """Take up to `limit` translations whose next poll is due and that nobody holds, oldest first."""
+    async def claim_due(
+        self, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime | None = None
+    ) -> list[Claim]:
+        """Take up to `limit` translations that nobody holds and whose poll is due by `due_by` (None: now)."""
         ...
 
     async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -90,8 +91,17 @@ def strip(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
+def check_header(secret: SecretStr) -> SecretStr:
+    """An HTTP header carries it."""
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("has characters that no HTTP header can carry")
+    return secret
+
+
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=10 * 365 * 86400)]
 Secret = Annotated[SecretStr, BeforeValidator(strip), Field(min_length=1)]
+HeaderSecret = Annotated[Secret, AfterValidator(check_header)]
 Where = Annotated[Address, BeforeValidator(parse_address)]
 
 
@@ -109,7 +119,7 @@ class Settings(BaseModel):
     database_url: Secret = setting(
         "sqlite:///tracker.db", "the database, as SQLAlchemy url", "postgresql://tracker@db.example/tracker"
     )
-    heygen_api_key: Secret | None = setting(
+    heygen_api_key: HeaderSecret | None = setting(
         None, "HeyGen's API key; without one nothing is polled", "your-key"
     )
     heygen_base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] = setting(
@@ -137,7 +147,7 @@ class Settings(BaseModel):
     admin_listen: Where = setting(
         "127.0.0.1:8322", "where the admin pages and /metrics are", "127.0.0.1:8322"
     )
-    admin_token: Secret | None = setting(
+    admin_token: HeaderSecret | None = setting(
         None, "bearer token of the admin listener; required unless it binds loopback", "a-long-random-word"
     )
     rate_limit: Annotated[float, Field(gt=0, le=10_000)] = setting(5, "requests a second to HeyGen", "5")

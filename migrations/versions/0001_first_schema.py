@@ -52,7 +52,8 @@ def readable_time_checks() -> list[sa.CheckConstraint]:
     return [
         sa.CheckConstraint(
             f"strftime('%Y-%m-%d %H:%M:%S', substr({column}, 1, 19), '+0 days') IS substr({column}, 1, 19) "
-            f"AND trim(substr({column}, 20), '.0123456789') = ''",
+            f"AND {column} > '0001' AND (substr({column}, 20) = '' OR (substr({column}, 20) GLOB '.[0-9]*' "
+            f"AND trim(substr({column}, 21), '0123456789') = ''))",
             name=op.f(f"ck_translations_{column}_is_a_time"),
         )
         for column in TIMES

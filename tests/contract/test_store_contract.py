@@ -82,6 +82,7 @@ def observation(
     source: Source = Source.WEBHOOK,
     at: datetime = NOON,
     hint: bool = False,
+    authentic: bool = True,
     **details: Any,
 ) -> Observation:
     return Observation(
@@ -92,6 +93,7 @@ def observation(
         status=status,
         details=Details(**details),
         hint=hint,
+        authentic=authentic,
     )
 
 
@@ -125,7 +127,7 @@ def unsigned(
         delivery=delivery(
             body, signed_by=None, video_translate_id=video_translate_id, callback_id=callback_id
         ),
-        observation=observation(video_translate_id, callback_id=callback_id, hint=True),
+        observation=observation(video_translate_id, callback_id=callback_id, hint=True, authentic=False),
     )
 
 
@@ -402,6 +404,52 @@ async def test_the_row_that_a_hint_made_gives_way_to_the_one_that_waits_for_the_
     assert opened.sql("SELECT video_translate_id, callback_id, status FROM translations") == [
         ("a", "order-1", "success")
     ]
+
+
+async def test_a_signed_hint_that_knows_both_ids_binds_too(opened: Opened) -> None:
+    await apply(opened, registered(None, callback_id="order-1"))
+    preflight = observation("a", callback_id="order-1", hint=True)
+
+    await apply(opened, Record(delivery=delivery(b"preflight"), observation=preflight))
+
+    assert opened.sql("SELECT video_translate_id, callback_id, status FROM translations") == [
+        ("a", "order-1", "pending")
+    ]
+
+
+async def test_adding_a_callback_id_again_adds_nothing(opened: Opened) -> None:
+    await apply(opened, registered(None, callback_id="order-1"))
+    await apply(opened, webhook("a", callback_id="order-1"))
+
+    [again] = await apply(opened, registered(None, callback_id="order-1"))
+
+    assert not again.is_new
+    assert count(opened, "translations") == 1
+
+
+async def test_open_rows_are_claimed_before_what_has_ended_for_a_minute(opened: Opened) -> None:
+    await apply(opened, webhook("ended"))
+    opened.sql(
+        "INSERT INTO translations (video_translate_id, next_poll_at) VALUES ('open', '2026-11-23 12:00:30')"
+    )
+    soon, later = NOON + timedelta(seconds=31), NOON + timedelta(seconds=61)
+
+    [first] = await claimed(opened, at=soon, limit=1)
+    await opened.store.release([first])
+    [after_a_minute] = await claimed(opened, at=later, limit=1)
+
+    assert [first.video_translate_id, after_a_minute.video_translate_id] == ["open", "ended"]
+    assert [claim.video_translate_id for claim in await claimed(opened, at=later, owner="two")] == ["open"]
+
+
+async def test_the_sole_runner_frees_what_a_dead_one_held(opened: Opened) -> None:
+    await apply(opened, registered("a"))
+    assert await claimed(opened)
+    assert await claimed(opened, owner="two") == []
+
+    await opened.store.free_claims()
+
+    assert [claim.video_translate_id for claim in await claimed(opened, owner="two")] == ["a"]
 
 
 async def test_a_row_that_nobody_hinted_at_never_gives_way(opened: Opened) -> None:

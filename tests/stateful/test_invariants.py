@@ -97,6 +97,8 @@ class Row:
     def see(self, seen: Observation) -> None:
         """The state machine of the design, once more and in other words."""
         if seen.hint or seen.problem:
+            if seen.hint and seen.authentic:
+                self.callback_id = self.callback_id or seen.callback_id
             return
         contradicted = False
         fresh = self.conflict_since is not None and seen.observed_at > self.conflict_since
@@ -151,10 +153,6 @@ class Model:
         """The rows with this callback id, oldest first."""
         return [row for row in self.rows if row.callback_id == callback_id]
 
-    def oldest(self, callback_id: str | None) -> Row | None:
-        """The oldest row with this callback id, whatever else is known of it."""
-        return next((row for row in self.rows if row.callback_id == callback_id), None)
-
     def deliver(self, body: bytes, record: Record, *, signed: bool) -> None:
         """A delivery is taken up once, and once more where it can be used now."""
         received_at = record.delivery.received_at if record.delivery else None
@@ -184,14 +182,18 @@ class Model:
         else:
             row = self._bound(seen, row or self.find(seen.video_translate_id))
         if row is None:
-            callback_id = None if seen.hint else seen.callback_id
+            callback_id = seen.callback_id if seen.authentic else None
             row = Row(seen.video_translate_id, callback_id, seen.observed_at)
             self.rows.append(row)
         row.see(seen)
 
     def _bound(self, seen: Observation, row: Row | None) -> Row | None:
         """The row that waited for this id, if nobody but a hint has named the id before."""
-        if seen.hint or seen.callback_id is None or (row is not None and not self._is_from_a_hint(row)):
+        if (
+            not seen.authentic
+            or seen.callback_id is None
+            or (row is not None and not self._is_from_a_hint(row))
+        ):
             return row
         if (waiting := self.waiting(seen.callback_id)) is None:
             return row

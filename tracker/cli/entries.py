@@ -19,6 +19,8 @@ def read_entries(text: str) -> list[tuple[str, dict[str, str | None]]]:
     if not lines:
         raise InputError("standard input holds no ids; give them one per line, as CSV or as JSON lines")
     first = lines[0][1]
+    if first.startswith("["):
+        return _from_json_array(text)
     if first.startswith("{"):
         return _collect(lines, _from_json)
     header = [name.strip().lower() for name in first.split(",")]
@@ -59,6 +61,14 @@ def _from_json(line: str) -> dict[str, str | None]:
     if strangers := sorted(value.keys() - set(FIELDS)):
         raise InputError(f"no field {strangers[0]!r}; there are: {', '.join(FIELDS)}")
     return value
+
+
+def _from_json_array(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("standard input begins like a JSON array and is none") from error
+    return _collect([(number, json.dumps(item)) for number, item in enumerate(items, 1)], _from_json)
 
 
 def _from_csv(line: str, names: list[str]) -> dict[str, str | None]:

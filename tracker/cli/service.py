@@ -10,6 +10,7 @@ from tracker.cli.common import AsJson, Config, configure_logs, out, print_json, 
 from tracker.daemon import Daemon, open_database
 from tracker.settings import PREFIX, Settings, redacted
 from tracker.store import schema
+from tracker.store.engine import parse_url
 
 
 def run(config: Config = None, as_json: AsJson = False) -> None:
@@ -41,6 +42,7 @@ def migrate(config: Config = None, as_json: AsJson = False) -> None:
 def check_config(config: Config = None, as_json: AsJson = False) -> None:
     """Print every setting, where it comes from, and what it means; secrets are not shown."""
     loaded = read_settings(config)
+    parse_url(loaded.settings.database_url.get_secret_value())  # raises for what `run` would refuse
     rows = [
         {
             "variable": PREFIX + name.upper(),

@@ -62,6 +62,8 @@ def next_poll(
     status = change.new if change else current.status
     if seen.source is not Source.POLL:
         return _after_telling(current, seen, change, attention)
+    if current.next_poll_at is not None and current.next_poll_at > now:
+        return current.next_poll_at  # whoever set it while we asked knows something newer
     if not status.is_final:
         age = now - current.started_at
         return now + _jittered(cadence, interval(cadence, age, failures=failures, stretch=stretch), current)

@@ -53,7 +53,7 @@ class Observation:
 
     `status` is None where the source made no claim, or used a word we do not know; the raw word is
     in `provider_status`. `occurred_at` is HeyGen's own time of the event where it gives one.
-    A `hint` may be untrue: it only moves the next poll forward.
+    A `hint` only moves the next poll forward. What is not `authentic` may be untrue, its ids included.
     """
 
     source: Source
@@ -66,6 +66,7 @@ class Observation:
     details: Details = field(default_factory=Details)
     problem: Problem | None = None
     hint: bool = False
+    authentic: bool = True
 
     @property
     def is_informed(self) -> bool:

@@ -49,7 +49,7 @@ class _Failing:
 def judge(current: Translation, seen: Observation, cadence: Cadence, stretch: float = 1.0) -> Verdict:
     """Everything that `seen` does to `current`; nothing is read but the arguments."""
     change = decide(current, seen)
-    updates = _told(current, seen, change) | _ending(current, seen, change)
+    updates = _forgotten(change) | _told(current, seen, change) | _ending(seen, change)
     failing = _failing(current, seen, change)
     attention = _attention(current, seen, change, updates.get("url", current.details.url), failing, cadence)
     due = next_poll(cadence, current, seen, change, attention, failures=failing.count, stretch=stretch)
@@ -71,12 +71,16 @@ def judge(current: Translation, seen: Observation, cadence: Cadence, stretch: fl
 
 def _told(current: Translation, seen: Observation, change: Change | None) -> dict[str, object]:
     """The details that may be believed: a webhook fills blanks, HeyGen's own answer or a change replaces."""
+    if seen.hint and seen.authentic and seen.callback_id is not None and current.callback_id is None:
+        return {"callback_id": seen.callback_id}
     if seen.hint or seen.problem or (contradicts(current, seen) and not change):
         return {}
     backward = change is None and seen.status is not None and seen.status is not current.status
     told: dict[str, object] = {}
     for name in (column.name for column in fields(Details)):
         value, known = getattr(seen.details, name), getattr(current.details, name)
+        if change is not None and change.old.is_final and name in OF_THE_END:
+            known = None
         replaceable = known is None or change is not None or seen.source.asks_heygen
         if value not in (None, known) and replaceable and not (backward and name in OF_THE_END):
             told[name] = value
@@ -89,12 +93,17 @@ def _told(current: Translation, seen: Observation, change: Change | None) -> dic
     return told
 
 
-def _ending(current: Translation, seen: Observation, change: Change | None) -> dict[str, object]:
-    """When it ended: HeyGen's own time where it gives a credible one, else when we saw the end."""
-    if change is None or (change.old.is_final and change.new.is_final):
+def _forgotten(change: Change | None) -> dict[str, object]:
+    """Where an end is left, what belonged to it goes: the loser of a conflict keeps no url and no reason."""
+    if change is None or not change.old.is_final:
         return {}
-    if not change.new.is_final:
-        return {"finished_at": None, "message": None} if change.old.is_final else {}
+    return dict.fromkeys((*OF_THE_END, "url_fetched_at", "url_expires_at", "finished_at"))
+
+
+def _ending(seen: Observation, change: Change | None) -> dict[str, object]:
+    """When it ended: HeyGen's own time where it gives a credible one, else when we saw the end."""
+    if change is None or not change.new.is_final:
+        return {}
     said = seen.occurred_at
     credible = said is not None and timedelta(0) <= seen.observed_at - said < EVENT_TIME_TRUSTED_FOR
     return {"finished_at": said if credible else seen.observed_at}

@@ -5,6 +5,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
 from httpx_aiohttp import AiohttpTransport
@@ -61,10 +62,14 @@ class HeyGenClient:
                 answer = await self._read(path, at)
         except TimeoutError as error:
             raise TransientError(f"no answer within {self._timeout:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            aiohttp.ClientError,
+        ) as error:  # some slip through untranslated
             raise TransientError(f"no answer: {type(error).__name__}") from error
         if answer.status_code == 429:  # also for those that wait for their turn already
-            self._silent_until = loop.time() + (answer.retry_after() or 0.0)
+            self._silent_until = max(self._silent_until, loop.time() + (answer.retry_after() or 0.0))
         return answer
 
     async def _read(self, path: str, at: datetime) -> Answer:

@@ -10,6 +10,7 @@ from typing import Any
 from tracker.domain.status import Status
 from tracker.domain.translation import UNSTORABLE
 
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)  # a creation time of 0 would make a translation old at once
 LONGEST_INTEGER = 300  # digits; a float ends at 308
 
 # Status words met across HeyGen's endpoints (heygen-api section 2).
@@ -76,16 +77,18 @@ def as_number(value: object) -> float | None:
 
 
 def as_time(value: object) -> datetime | None:
-    """Unix seconds or ISO 8601, else None."""
+    """Unix seconds or ISO 8601, else None; also None for what was before HeyGen."""
     try:
         if (seconds := as_number(value)) is not None:
-            return datetime.fromtimestamp(seconds, UTC)
-        if isinstance(value, str):
+            time = datetime.fromtimestamp(seconds, UTC)
+        elif isinstance(value, str):
             time = datetime.fromisoformat(value)
-            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        else:
+            return None
     except (ValueError, OverflowError, OSError):
         return None
-    return None
+    return time if time >= EARLIEST else None
 
 
 def as_status(value: object) -> tuple[Status | None, str | None]:

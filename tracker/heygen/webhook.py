@@ -93,6 +93,7 @@ def read_event(
         occurred_at=as_time(event.get("created_at")) if believed else None,
         details=_details(data) if believed else Details(),
         hint=not believed,
+        authentic=signed_by is not None,
     )
     return Record(delivery=delivery, observation=observation)
 

@@ -36,12 +36,15 @@ class Gate:
     def shut(self, reason: Reason, now: datetime, retry_after: float | None = None) -> datetime:
         """Close until HeyGen's own delay (seconds) is over, or for longer after each probe that failed."""
         asked = timedelta(seconds=retry_after) if retry_after is not None else None
-        if self.until is None or now >= self.until:  # else: in flight when it was shut already
+        if self.until is None or now >= self.until:
             self.until = now + (asked or probe_after(self.cadence, self.failed_probes))
             self.failed_probes += 1
-        elif asked is not None:
+            self.reason = reason
+            return self.until
+        if asked is not None:  # in flight when it was shut already: it may only make it worse
             self.until = max(self.until, now + asked)
-        self.reason = reason
+        if self.reason is Reason.RATE_LIMITED:
+            self.reason = reason
         return self.until
 
     def open(self, asked_at: datetime) -> Reason | None:

@@ -20,6 +20,7 @@ log = structlog.get_logger("tracker.polling")
 
 LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
 TOP_UP_SECONDS = 1.0
+TICK_SECONDS = 10.0
 TOLD_ONE_BY_ONE = 20
 
 
@@ -29,11 +30,13 @@ class Pace:
 
     concurrency: int
     request_timeout: float  # seconds
+    rate_limit: float  # requests a second
     cadence: Cadence
 
     @property
     def lease(self) -> timedelta:
-        return timedelta(seconds=self.request_timeout) + LEASE_SPARE
+        """How long a claim is held: its wait for a turn, its request, and something to spare."""
+        return timedelta(seconds=self.concurrency / self.rate_limit + self.request_timeout) + LEASE_SPARE
 
 
 class Poller:
@@ -59,16 +62,19 @@ class Poller:
         self.outcomes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
-    async def tick(self) -> None:
-        """Start polls until nothing more is due or allowed; those under way go on afterwards."""
-        while not self._stopping.is_set():
+    async def tick(self, due_by: datetime | None = None) -> None:
+        """Start polls until nothing more is due (by `due_by`) or allowed; those under way go on afterwards.
+
+        A tick ends after TICK_SECONDS all the same, so that whoever watches sees it end.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TICK_SECONDS
+        while not self._stopping.is_set() and loop.time() < until:
             room = self._room()
             if room <= 0 and self.gate.reason is None and self._polls:
                 await asyncio.wait(self._polls, timeout=TOP_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                self.last_tick = self._clock()
                 continue
-            now = self._clock()
-            claims = await self._store.claim_due(now, room, self._owner, self._pace.lease) if room > 0 else []
+            claims = await self._claim(room, due_by) if room > 0 else []
             self.last_tick = self._clock()
             if self._stopping.is_set():  # since we asked for them: nobody would wait for these polls
                 await self._store.release(claims)
@@ -80,12 +86,12 @@ class Poller:
 
     async def run_once(self) -> Counter[str]:
         """Poll all that is due now and wait for the answers; counts what they were."""
-        before = self.outcomes.copy()
-        await self.tick()
+        before, due_by = self.outcomes.copy(), self._clock()  # what comes due meanwhile is not ours
+        await self.tick(due_by)
         while self._polls:
             await asyncio.wait(self._polls)
             if self.gate.reason is None:
-                await self.tick()
+                await self.tick(due_by)
         return self.outcomes - before
 
     async def flag_overdue(self) -> None:
@@ -108,6 +114,10 @@ class Poller:
             fetch.cancel()
         if self._polls:
             await asyncio.wait(self._polls)
+
+    async def _claim(self, room: int, due_by: datetime | None) -> list[Claim]:
+        now = self._clock()
+        return await self._store.claim_due(now, room, self._owner, self._pace.lease, due_by or now)
 
     def _room(self) -> int:
         room = self.gate.room(self._clock(), self._pace.concurrency - len(self._polls))
@@ -136,23 +146,30 @@ class Poller:
             log.error("poll not stored", id=claim.video_translate_id, error=str(error))
         except Exception:
             log.exception("poll not stored", id=claim.video_translate_id)
+            await self._put_off(claim)
+
+    async def _put_off(self, claim: Claim) -> None:
+        """A poison row must not come due again at once."""
+        try:
+            await self._store.release([claim], next_poll_at=self._clock() + self._pace.cadence.max_interval)
+        except Exception:
+            log.exception("poll not stored", id=claim.video_translate_id)
 
     async def _observe(self, video_translate_id: str, now: datetime) -> Observation:
         """What HeyGen says, or the problem in its way. Raises AccountError alone."""
-        if self._heygen is None or not is_video_translate_id(video_translate_id):
-            problem = Problem(ProblemKind.INVALID_ID, "HeyGen gives out no such id; it is never asked for")
-        else:
-            try:
+        try:
+            if self._heygen is not None and is_video_translate_id(video_translate_id):
                 return await self._heygen.fetch(video_translate_id, now)
-            except NotFoundError as error:
-                problem = Problem(ProblemKind.NOT_FOUND, str(error))
-            except TransientError as error:
-                problem = Problem(ProblemKind.UNREACHABLE, str(error))
-            except AccountError:
-                raise
-            except Exception as error:  # a poison answer must not be asked for again at once
-                log.exception("poll failed", id=video_translate_id)
-                problem = Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
+            problem = Problem(ProblemKind.INVALID_ID, "HeyGen gives out no such id; it is never asked for")
+        except NotFoundError as error:
+            problem = Problem(ProblemKind.NOT_FOUND, str(error))
+        except TransientError as error:
+            problem = Problem(ProblemKind.UNREACHABLE, str(error))
+        except AccountError:
+            raise
+        except Exception as error:  # a poison answer must not be asked for again at once
+            log.exception("poll failed", id=video_translate_id)
+            problem = Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
         return Observation(
             source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
         )
@@ -172,9 +189,9 @@ class Poller:
         if isinstance(error, RateLimitedError):
             reason = Reason.QUOTA_EXCEEDED if error.quota else Reason.RATE_LIMITED
             retry_after = error.retry_after
-        known = self.gate.reason is reason
+        known = self.gate.reason
         until = self.gate.shut(reason, self._clock(), retry_after)
-        if not known:
+        if self.gate.reason is not known:
             tell = log.warning if reason is Reason.RATE_LIMITED else log.error
             tell(
                 "polling paused",

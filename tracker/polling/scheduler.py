@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -22,7 +22,7 @@ class Ticker:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._running: set[asyncio.Task[None]] = set()
         self._failing: set[str] = set()
-        self._ends: dict[str, datetime] = {}
+        self._ends: dict[str, float] = {}  # by the loop's clock
 
     def every(self, seconds: float, name: str, call: Callable[[], Awaitable[None]]) -> None:
         """Call `call` at once and then every `seconds`."""
@@ -39,15 +39,18 @@ class Ticker:
         )
 
     def start(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._ends = {job.id: now for job in self._scheduler.get_jobs()}
         self._scheduler.start()
 
     @property
     def is_running(self) -> bool:
         return bool(self._scheduler.running)
 
-    def last_end(self, name: str) -> datetime | None:
-        """When `name` last came to its end, well or not."""
-        return self._ends.get(name)
+    @property
+    def silence(self) -> float:
+        """Seconds since the most silent one came to an end, well or not; the wall clock may jump."""
+        return asyncio.get_running_loop().time() - min(self._ends.values())
 
     async def stop(self, patience: float) -> None:
         """Start nothing more; wait up to `patience` seconds for what is under way."""
@@ -75,11 +78,12 @@ class Ticker:
                 log.error("tick failed", tick=name, error=str(error))
             self._failing.add(name)
         except Exception:
-            log.exception("tick failed", tick=name)
+            if name not in self._failing:
+                log.exception("tick failed", tick=name)
             self._failing.add(name)
         else:
             if name in self._failing:
                 log.warning("tick works again", tick=name)
             self._failing.discard(name)
         finally:
-            self._ends[name] = self._clock()
+            self._ends[name] = asyncio.get_running_loop().time()

@@ -3,19 +3,45 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, not_, or_, select, update
 
 from tracker.domain.status import OPEN_STATUSES, Attention
 from tracker.ports import Claim
 from tracker.store.tables import translations
 
+PATIENCE_OF_ENDED = timedelta(minutes=1)
 
-def claim_due(connection: Connection, now: datetime, limit: int, owner: str, lease: timedelta) -> list[Claim]:
-    """Take the rows that are due longest; other claimers skip what is locked here."""
+
+def claim_due(
+    connection: Connection, *, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime
+) -> list[Claim]:
+    """Take the rows that are due longest; other claimers skip what is locked here.
+
+    Open rows go first: the questions after an end that a webhook reported can wait, but not for ever.
+    """
+    is_open = translations.c.status.in_(OPEN_STATUSES)
+    urgent = or_(is_open, translations.c.next_poll_at <= due_by - PATIENCE_OF_ENDED)
+    taken: list[Claim] = []
+    for which in (urgent, not_(is_open)):
+        if len(taken) < limit:
+            taken += _claim(connection, which, now, limit - len(taken), owner, lease, due_by)
+    return taken
+
+
+def _claim(
+    connection: Connection,
+    which: ColumnElement[bool],
+    now: datetime,
+    limit: int,
+    owner: str,
+    lease: timedelta,
+    due_by: datetime,
+) -> list[Claim]:
     due = (
         select(translations.c.id)
         .where(
-            translations.c.next_poll_at <= now,
+            which,
+            translations.c.next_poll_at <= due_by,
             translations.c.video_translate_id.is_not(None),
             or_(translations.c.claimed_until.is_(None), translations.c.claimed_until <= now),
         )
@@ -66,6 +92,8 @@ def flag_overdue(connection: Connection, now: datetime, overdue_after: timedelta
             translations.c.status.in_(OPEN_STATUSES),
             translations.c.attention.is_(None),
             translations.c.created_at < now - overdue_after,
+            func.coalesce(translations.c.provider_created_at, translations.c.created_at)
+            < now - overdue_after,
         )
         .values(attention=Attention.OVERDUE, attention_since=now, updated_at=now)
         .returning(translations.c.video_translate_id, translations.c.callback_id)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from tracker.errors import SettingsError
 
-BUSY_SECONDS = 10
+BUSY_SECONDS = 5  # less than a webhook may wait
 READERS = 4
 
 

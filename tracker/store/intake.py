@@ -137,7 +137,7 @@ class Intake:
 
         A row that only an unsigned hint had made meanwhile makes way for it.
         """
-        if seen.hint or seen.video_translate_id is None or seen.callback_id is None:
+        if not seen.authentic or seen.video_translate_id is None or seen.callback_id is None:
             return found
         if any(not self._is_from_a_hint(stand_in) for stand_in in found):
             return found
@@ -162,7 +162,7 @@ class Intake:
     def _begin(self, seen: Observation) -> Translation:
         new = insert(translations).values(
             video_translate_id=seen.video_translate_id,
-            callback_id=None if seen.hint else seen.callback_id,
+            callback_id=seen.callback_id if seen.authentic else None,
             created_at=seen.observed_at,
             updated_at=self.now,
             next_poll_at=seen.observed_at,
@@ -238,7 +238,7 @@ def _is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
     if known.signed_by is None and delivery.signed_by is not None:
         return True
     is_downgrade = known.signed_by is not None and delivery.signed_by is None
-    return bool(known.outcome == Outcome.ERROR and not is_downgrade)
+    return known.outcome in (Outcome.ERROR, Outcome.UNKNOWN) and not is_downgrade
 
 
 def _can_be_tracked(seen: Observation) -> bool:

@@ -2,12 +2,16 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tracker.errors import AlreadyRunningError, StoreError
 from tracker.store.engine import parse_url, sqlite_path
+
+LOOKS = 10
+LOOK_SECONDS = 0.05
 
 
 @contextmanager
@@ -20,7 +24,7 @@ def sole_runner(database_url: str) -> Iterator[None]:
         yield
         return
     with _opened(path) as lock:
-        if not _take(lock):
+        if not _take_patiently(lock):
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
             raise AlreadyRunningError(
                 f"another tracker (process {holder or 'unknown'}) already runs on {path.with_suffix('')}; "
@@ -38,12 +42,15 @@ def is_running(database_url: str) -> bool | None:
     if not path.exists():
         return False
     with _opened(path) as lock:
-        return not _take(lock)
+        return not _take(lock, fcntl.LOCK_SH)
 
 
 def _lock_path(database_url: str) -> Path | None:
     path = sqlite_path(parse_url(database_url))
-    return path.with_name(f"{path.name}.lock") if path else None
+    if path is None:
+        return None
+    path = path.resolve()  # a link is the same database
+    return path.with_name(f"{path.name}.lock")
 
 
 @contextmanager
@@ -60,9 +67,18 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(lock)
 
 
-def _take(lock: int) -> bool:
+def _take_patiently(lock: int) -> bool:
+    """Somebody who only looks whether a tracker runs holds the lock for a moment."""
+    for _ in range(LOOKS):
+        if _take(lock, fcntl.LOCK_EX):
+            return True
+        time.sleep(LOOK_SECONDS)
+    return False
+
+
+def _take(lock: int, kind: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

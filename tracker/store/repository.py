@@ -63,9 +63,13 @@ class Repository:
         """Decide and store `records` in order, in one transaction; returns after the commit."""
         return await self._write(lambda connection: store_all(connection, records, judge, self._clock()))
 
-    async def claim_due(self, now: datetime, limit: int, owner: str, lease: timedelta) -> list[Claim]:
-        """Take up to `limit` translations whose poll is due and that nobody holds."""
-        return await self._write(partial(claims.claim_due, now=now, limit=limit, owner=owner, lease=lease))
+    async def claim_due(
+        self, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime | None = None
+    ) -> list[Claim]:
+        """Take up to `limit` translations that nobody holds and whose poll is due by `due_by` (None: now)."""
+        return await self._write(
+            partial(claims.claim_due, now=now, limit=limit, owner=owner, lease=lease, due_by=due_by or now)
+        )
 
     async def release(self, held: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         """Give claims back unpolled, due again at `next_poll_at` (None: as they were)."""

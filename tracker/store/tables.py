@@ -39,7 +39,8 @@ def _is_a_time(column: str) -> str:
     seconds = f"substr({column}, 1, 19)"
     return (
         f"strftime('%Y-%m-%d %H:%M:%S', {seconds}, '+0 days') IS {seconds} "
-        f"AND trim(substr({column}, 20), '.0123456789') = ''"
+        f"AND {column} > '0001' AND (substr({column}, 20) = '' OR (substr({column}, 20) GLOB '.[0-9]*' "
+        f"AND trim(substr({column}, 21), '0123456789') = ''))"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tracker.errors import StoreError
 
@@ -35,8 +35,13 @@ def translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise StoreError(f"the database did not do it: {reason}") from error
+        raise store_error(error) from error
+
+
+def store_error(error: SQLAlchemyError) -> StoreError:
+    """The driver's own first line, without statement or parameters."""
+    reason, *_ = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    return StoreError(f"the database did not do it: {reason}")
 
 
 class Writer:
@@ -97,6 +102,10 @@ class Writer:
         """All in one transaction; where that fails, each on its own, so that one cannot sink the others."""
         try:
             results = self._transact(batch) if len(batch) > 1 else []
+        except OperationalError as error:  # the database is away or locked: it is so for each of them
+            for work in batch:
+                work.done.set_exception(store_error(error))
+            return
         except Exception:
             results = []
         if not results:

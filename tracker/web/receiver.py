@@ -54,6 +54,7 @@ class Receiver:
         self._record, self._events, self._clock = record, events, clock
         self._secrets, self._tokens, self._refused = secrets, [token.encode() for token in tokens], refused
         self._body_seconds, self._store_seconds = body_seconds, store_seconds
+        self._storing: set[asyncio.Future[list[Recorded]]] = set()
 
     async def signed(self, request: Request) -> Response:
         """POST /webhooks/heygen: believed where one of the secrets signed it."""
@@ -97,9 +98,14 @@ class Receiver:
 
     async def _store(self, record: Record) -> Response | None:
         """None once it is committed, else the answer that makes HeyGen come again."""
+        storing = asyncio.ensure_future(self._record([record]))
+        self._storing.add(storing)
+        storing.add_done_callback(self._stored)
         try:
             async with asyncio.timeout(self._store_seconds):
-                await self._record([record])
+                await asyncio.shield(
+                    storing
+                )  # a commit that comes too late for the answer is told all the same
         except TimeoutError:
             log.error("webhook not stored", error=f"the database took longer than {self._store_seconds:g} s")
         except StoreError as error:
@@ -109,6 +115,11 @@ class Receiver:
         else:
             return None
         return self._refuse(503, "it could not be stored; send it again", RETRY_AFTER)
+
+    def _stored(self, storing: asyncio.Future[list[Recorded]]) -> None:
+        self._storing.discard(storing)
+        if not storing.cancelled():
+            storing.exception()  # told where it was waited for, else the sender comes again
 
     async def _read_body(self, request: Request) -> bytes | Response:
         """The raw body, or the answer to a sender that is too slow or gone."""

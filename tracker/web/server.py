@@ -14,12 +14,14 @@ from tracker.web.listen import address_of
 
 HEADER_SECONDS = 10.0
 MAX_CONNECTIONS = 1000
+MAX_HEADER_BYTES = 64 * 1024
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """Closes a connection whose headers do not arrive in time; uvicorn alone would wait for ever."""
+    """Closes a connection whose headers take too long or too much; uvicorn alone has no bound."""
 
     header_seconds = HEADER_SECONDS
+    _header_bytes = 0
     _hurry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -28,6 +30,10 @@ class PromptProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._hurry is not None:  # still in the headers
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self.transport.close()
         if getattr(self.cycle, "response_complete", False):
             self._expect_headers()  # such bytes begin no request, and ended uvicorn's keep-alive time-out
 
@@ -48,6 +54,7 @@ class PromptProtocol(HttpToolsProtocol):
             self._hurry = self.loop.call_later(self.header_seconds, self.transport.close)
 
     def _stop_hurrying(self) -> None:
+        self._header_bytes = 0
         if self._hurry is not None:
             self._hurry.cancel()
             self._hurry = None

@@ -38,12 +38,12 @@ FULL, NORMAL = 2, 1
 def test_the_writer_is_durable_patient_and_keeps_foreign_keys(engines: Engines) -> None:
     told = {name: pragma(engines.writer, name) for name in ("journal_mode", "synchronous", "foreign_keys")}
     assert told == {"journal_mode": "wal", "synchronous": FULL, "foreign_keys": 1}
-    assert pragma(engines.writer, "busy_timeout") == 10_000
+    assert pragma(engines.writer, "busy_timeout") == 5_000
 
 
 def test_the_reader_is_patient_and_sees_the_same_journal(engines: Engines) -> None:
     assert pragma(engines.reader, "journal_mode") == "wal"
-    assert pragma(engines.reader, "busy_timeout") == 10_000
+    assert pragma(engines.reader, "busy_timeout") == 5_000
 
 
 def test_the_reader_cannot_write(engines: Engines) -> None:

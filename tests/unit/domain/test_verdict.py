@@ -149,9 +149,27 @@ def test_moving_to_running_is_no_end() -> None:
     assert through(translation(), poll(RUNNING)).finished_at is None
 
 
-def test_a_settled_conflict_leaves_the_time_of_the_end_alone() -> None:
+def test_the_loser_of_a_settled_conflict_leaves_nothing_behind() -> None:
     conflict = ended(attention=Attention.CONFLICT, attention_since=NOON)
-    assert through(conflict, poll(FAILED, observed_at=after(99))).finished_at == NOON
+    failed = through(conflict, poll(FAILED, message="no voice", observed_at=after(99)))
+    assert (failed.status, failed.finished_at) == (FAILED, after(99))
+    assert (failed.details.url, failed.url_fetched_at, failed.details.message) == (None, None, "no voice")
+
+    conflict = ended(FAILED, message="no voice", attention=Attention.CONFLICT, attention_since=NOON)
+    won = through(conflict, poll(SUCCESS, url=URL, observed_at=after(99)))
+    assert (won.status, won.details.url, won.details.message) == (SUCCESS, URL, None)
+
+
+def test_a_poll_asked_for_while_another_was_under_way_is_still_made() -> None:
+    hinted_meanwhile = translation(next_poll_at=after(2))
+    assert through(hinted_meanwhile, poll(RUNNING, observed_at=after(1))).next_poll_at == after(2)
+
+
+def test_only_an_authentic_hint_tells_the_callback_id() -> None:
+    told = observation(Source.WEBHOOK, hint=True, callback_id="order-1")
+    assert through(translation(callback_id=None), told).callback_id == "order-1"
+    assert through(translation(callback_id=None), replace(told, authentic=False)).callback_id is None
+    assert through(translation(callback_id="order-2"), told).callback_id == "order-2"
 
 
 def test_a_reopened_one_has_no_end_and_no_message_and_is_due() -> None:
@@ -196,9 +214,9 @@ def test_people_and_hints_do_not_end_it(said: Observation) -> None:
 
 def test_the_confirmation_of_an_end_is_given_up_without_a_trace() -> None:
     current = through(translation(), webhook(SUCCESS, url=URL))
-    for number in range(CONFIRMATIONS):
+    for _ in range(CONFIRMATIONS):
         assert current.next_poll_at is not None
-        current = through(current, failed_poll(NOT_FOUND, observed_at=after(60 * number)))
+        current = through(current, failed_poll(NOT_FOUND, observed_at=current.next_poll_at))
         assert current.last_error is None
     assert (current.status, current.next_poll_at, current.attention) == (SUCCESS, None, None)
 
@@ -286,7 +304,7 @@ def test_different_ends_are_a_conflict_that_only_a_fresh_poll_settles() -> None:
     current = through(current, *in_between)
     assert (current.status, current.attention) == (SUCCESS, Attention.CONFLICT)
     assert current.attention_since == after(60)
-    current = through(current, poll(SUCCESS, url=URL, observed_at=after(90)))
+    current = through(current, poll(SUCCESS, url=URL, observed_at=after(200)))
     assert (current.status, current.attention, current.next_poll_at) == (SUCCESS, None, None)
 
 

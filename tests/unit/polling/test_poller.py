@@ -48,7 +48,7 @@ class Stage:
             self.figures,
             self.clock,
             owner="tests",
-            pace=Pace(self.concurrency, 15.0, CADENCE),
+            pace=Pace(self.concurrency, 15.0, 5.0, CADENCE),
         )
 
     def track(self, *video_translate_ids: str) -> "Stage":
@@ -342,7 +342,7 @@ async def test_an_answer_that_cannot_be_stored_is_asked_for_again_once_its_claim
     assert stage.store.row(ID).status is Status.PENDING
     stage.store.broken = None
     stage.heygen.every, stage.heygen.before_answering = Status.SUCCESS, lambda _: None
-    stage.clock.advance(74.9)
+    stage.clock.advance(Pace(stage.concurrency, 15.0, 5.0, CADENCE).lease.total_seconds() - 0.1)
     assert await stage.run_once() == {}
     stage.clock.advance(0.1)
     with capture_logs():
@@ -425,4 +425,4 @@ async def test_what_was_claimed_while_stopping_is_given_back() -> None:
 
 
 def test_a_claim_outlives_its_request() -> None:
-    assert Pace(1, 15.0, CADENCE).lease > timedelta(seconds=15)
+    assert Pace(10, 15.0, 0.1, CADENCE).lease > timedelta(seconds=15 + 10 / 0.1)
