@@ -106,6 +106,7 @@ class FakeStore:
     ends: list[Source] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
     broken: Exception | None = None
+    poison: Exception | None = None  # what applying raises, while the rest works
     hold: asyncio.Event | None = None
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,6 +130,8 @@ class FakeStore:
 
     async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
         await self._ready()
+        if self.poison is not None:
+            raise self.poison
         self.records += records
         if self.answers:
             return [self.answers.pop(0) for _ in records]

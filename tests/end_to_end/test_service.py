@@ -107,7 +107,7 @@ def test_a_database_that_cannot_be_had_is_told_in_a_line(stage: Stage, url: str,
 )
 def test_the_daemon_never_runs_on_without_one_of_its_parts(stage: Stage, loss: str, told: str) -> None:
     command = [sys.executable, str(HERE / "failing_daemon.py"), loss]
-    program = stage.launch("tracker", command, stage.settings(stop_timeout=2))
+    program = stage.launch("tracker", command, stage.settings(stop_timeout=3))
     program.until_event("tracker is up")
     assert program.wait() == 1
     assert "Traceback" not in program.output

@@ -179,7 +179,7 @@ def test_secrets_are_read_by_name() -> None:
 
 WRONG: dict[str, list[str]] = {
     "database_url": [" "],
-    "heygen_api_key": [" \n"],
+    "heygen_api_key": [" \n", "k\u00e9y", "two words", "line\nbreak"],
     "heygen_base_url": ["api.heygen.com", "ftp://x", "https://", "https://x?y=1", "https://x/y#z"],
     "heygen_api": ["v1", "V2"],
     "webhook_secret": [" "],

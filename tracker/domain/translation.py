@@ -39,5 +39,5 @@ class Translation:
 
     @property
     def started_at(self) -> datetime:
-        """When it began, as well as we know: HeyGen's time, else the time it was first tracked."""
-        return self.details.provider_created_at or self.created_at
+        """When it began: HeyGen's time or when it was first tracked, whichever is earlier."""
+        return min(self.details.provider_created_at or self.created_at, self.created_at)

@@ -107,7 +107,7 @@ def first_text(data: Mapping[str, Any], *names: str) -> str | None:
     for name in names:
         value = data.get(name)
         if isinstance(value, dict):
-            value = value.get("message") or value.get("code") or value
+            value = value.get("message") or value.get("code") or (value or None)
         if text := as_text(value):
             return text
     return None

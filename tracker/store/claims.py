@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, not_, or_, select, update
 
 from tracker.domain.status import OPEN_STATUSES, Attention
 from tracker.ports import Claim
@@ -92,8 +92,6 @@ def flag_overdue(connection: Connection, now: datetime, overdue_after: timedelta
             translations.c.status.in_(OPEN_STATUSES),
             translations.c.attention.is_(None),
             translations.c.created_at < now - overdue_after,
-            func.coalesce(translations.c.provider_created_at, translations.c.created_at)
-            < now - overdue_after,
         )
         .values(attention=Attention.OVERDUE, attention_since=now, updated_at=now)
         .returning(translations.c.video_translate_id, translations.c.callback_id)

@@ -91,6 +91,13 @@ def test_bad_lines_are_named_and_then_nothing_is_added(
     assert not tracker.path.exists()
 
 
+def test_a_json_array_is_read_too(tracker: Program) -> None:
+    ran = tracker("add", stdin='[{"video_translate_id": "abc-es"},\n {"callback_id": "order-1"}]')
+    assert (ran.code, tracker.tracked()) == (0, [("abc-es", None, None), (None, "order-1", None)])
+    assert tracker("add", stdin="[1").code == 2
+    assert "line 2: is not an object" in tracker("add", stdin='[{"video_translate_id": "x"}, 5]').err
+
+
 def test_a_bad_id_is_refused(tracker: Program) -> None:
     ran = tracker("add", "good", "bad/id")
     assert (ran.code, ran.out) == (2, "")

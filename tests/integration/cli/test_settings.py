@@ -176,3 +176,11 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
     assert (ran.code, ran.out) == (2, "")
     assert any(words in ran.err for words in told.split("|"))
     assert "private" not in ran.err
+
+
+@pytest.mark.parametrize("url", ["foo", "mysql://a:hunter2@h/d", "sqlite://"])
+def test_a_database_that_run_would_refuse_is_refused_by_check_config(tracker: Program, url: str) -> None:
+    ran = tracker("check-config", database_url=url)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: TRACKER_DATABASE_URL: ")
+    assert "hunter2" not in ran.err

@@ -739,6 +739,16 @@ def test_a_sender_who_falls_silent_before_the_body_is_hung_up_on(
         assert is_closed(connection)
 
 
+def test_headers_without_an_end_are_hung_up_on(serve: Serve, core: Core) -> None:
+    client = serve(core.tracker.record)
+    with client.connect() as connection:
+        connection.sendall(b"POST /webhooks/heygen HTTP/1.1\r\nX-Long: ")
+        with suppress(ConnectionError):  # it may be closed while we still talk
+            for _ in range(20):
+                connection.sendall(b"x" * 16384)
+        assert is_closed(connection)
+
+
 def test_headers_that_trickle_in_are_hung_up_on_while_others_are_served(serve: Serve, core: Core) -> None:
     client = serve(core.tracker.record, header_seconds=0.5)
     with client.connect() as connection:

@@ -34,6 +34,7 @@ def test_an_id_needs_no_encoding_anywhere(text: str) -> None:
 def test_it_began_when_heygen_says_so_else_when_it_was_first_tracked() -> None:
     assert translation().started_at == NOON
     assert translation(provider_created_at=after(-600)).started_at == after(-600)
+    assert translation(provider_created_at=after(600)).started_at == NOON
 
 
 def test_nul_and_lone_surrogates_cannot_be_stored_and_other_text_can() -> None:

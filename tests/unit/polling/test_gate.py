@@ -63,6 +63,13 @@ def test_of_many_delays_at_once_the_longest_is_obeyed() -> None:
     assert untils == [after(60), after(60), after(90), after(90)]
 
 
+def test_what_was_in_flight_cannot_hide_a_graver_reason() -> None:
+    shut = gate()
+    shut.shut(Reason.KEY_REJECTED, NOON)
+    shut.shut(Reason.RATE_LIMITED, after(1), retry_after=60)
+    assert (shut.reason, shut.until) == (Reason.KEY_REJECTED, after(61))
+
+
 def test_the_latest_reason_is_told() -> None:
     shut = gate()
     shut.shut(Reason.RATE_LIMITED, NOON)

@@ -426,3 +426,12 @@ async def test_what_was_claimed_while_stopping_is_given_back() -> None:
 
 def test_a_claim_outlives_its_request() -> None:
     assert Pace(10, 15.0, 0.1, CADENCE).lease > timedelta(seconds=15 + 10 / 0.1)
+
+
+async def test_a_row_that_cannot_be_stored_is_put_off_and_does_not_come_again_at_once() -> None:
+    stage = Stage().track(ID)
+    stage.store.poison = TypeError("a row that nobody can read")
+    with capture_logs():
+        await stage.run_once()
+    assert stage.store.row(ID).next_poll_at == stage.clock() + CADENCE.max_interval
+    assert await stage.run_once() == {}
