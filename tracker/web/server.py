@@ -22,6 +22,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     header_seconds = HEADER_SECONDS
     _header_bytes = 0
+    _in_headers = False
     _hurry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -30,7 +31,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._hurry is not None:  # still in the headers
+        if self._in_headers:  # a body that is still sent after the answer is let run out
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES:
                 self.transport.close()
@@ -39,9 +40,11 @@ class PromptProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_headers, self._header_bytes = True, 0
         self._expect_headers()
 
     def on_headers_complete(self) -> None:
+        self._in_headers = False
         self._stop_hurrying()
         super().on_headers_complete()
 
@@ -54,7 +57,6 @@ class PromptProtocol(HttpToolsProtocol):
             self._hurry = self.loop.call_later(self.header_seconds, self.transport.close)
 
     def _stop_hurrying(self) -> None:
-        self._header_bytes = 0
         if self._hurry is not None:
             self._hurry.cancel()
             self._hurry = None
