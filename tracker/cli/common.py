@@ -129,3 +129,23 @@ def shown(value: object, name: str = "") -> str:
     if name.endswith("status") and text in COLOURS:
         return f"[{COLOURS[text]}]{text}[/]"
     return f"[red]{text}[/]" if name == "attention" else text
+
+
+class ChangeLines:
+    """A line at each change of a status, where there is no terminal to draw on; `silent` prints none."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._known: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def tell(self, name: str, status: str, more: str = "") -> None:
+        """Print where `name` stands, if it did not stand there before."""
+        if self._known.get(name) != status and not self._silent:
+            out.print(f"{shown(name)} {status}{shown(more)}")
+        self._known[name] = status

@@ -11,7 +11,7 @@ from rich import box
 from rich.live import Live
 from rich.table import Table
 
-from tracker.cli.common import out, shown
+from tracker.cli.common import ChangeLines, out, shown
 from tracker.simulator.truth import Truth
 
 BADLY = {"lost": "lost", "doubled": "doubled", "late": "late", "reordered": "out of order"}
@@ -111,27 +111,14 @@ def _summary(told: dict[str, Any]) -> str:
     )
 
 
-class PlainLines:
+class PlainLines(ChangeLines):
     """A line at each change, for logs and pipes."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
-        self._known: dict[str, str] = {}
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def update(self, rows: Sequence[Row]) -> None:
         """Print what is new in `rows`."""
         for row in rows:
             name = row.video_translate_id or f"callback id {row.callback_id}"
-            if self._known.get(name) != row.status and not self._silent:
-                by = f" (told by {row.source})" if row.source else ""
-                out.print(f"{shown(name)} {row.status}{by}")
-            self._known[name] = row.status
+            self.tell(name, row.status, f" (told by {row.source})" if row.source else "")
 
 
 class LiveTable:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from tracker.cli.common import (
     COLOURS,
     AsJson,
+    ChangeLines,
     Config,
     Exit,
     err,
@@ -78,25 +79,11 @@ def _warn_without_daemon(config: Path | None) -> None:
         err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
 
 
-class _Lines:
-    """A line at each change."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
-        self._known: dict[str, str] = {}
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
+class _Lines(ChangeLines):
     def update(self, rows: Mapping[str, Any]) -> None:
         for name, row in rows.items():
-            if self._known.get(name) != row["status"] and not self._silent:
-                message = f": {row['message']}" if row["status"] == Status.FAILED and row["message"] else ""
-                out.print(f"{shown(name)} {row['status']}{shown(message)}")
-            self._known[name] = row["status"]
+            failure = row["message"] if row["status"] == Status.FAILED else None
+            self.tell(name, row["status"], f": {failure}" if failure else "")
 
 
 class _Bars:

@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 
 import pytest
@@ -179,12 +180,10 @@ class Screen:
         self._reader.start()
 
     def _read(self) -> None:
-        with os.fdopen(self._terminal, "rb", buffering=0) as screen:
-            try:
-                while part := screen.read(4096):
-                    self._parts.put(part.decode(errors="replace"))
-            except OSError:  # EIO: the program has gone, and so has its end of the terminal
-                pass
+        # EIO: the program has gone, and so has its end of the terminal
+        with os.fdopen(self._terminal, "rb", buffering=0) as screen, suppress(OSError):
+            while part := screen.read(4096):
+                self._parts.put(part.decode(errors="replace"))
         self._parts.put(None)
 
     def until(self, words: str) -> None:
