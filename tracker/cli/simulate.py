@@ -9,11 +9,12 @@ import typer
 from tracker.errors import InputError
 from tracker.simulator.app import DEFAULT_KEY, create_app
 from tracker.simulator.delivery import Endpoint, SignatureHeader
-from tracker.simulator.scenario import load_scenario
+from tracker.simulator.scenario import RetiredAnswer, load_scenario
 from tracker.simulator.server import base_url, serve
 
 FAULTS = "What goes wrong (rates from 0 to 1)"
 TIMES = "How long it takes (seconds, MIN,MAX)"
+VERSIONS = "The versions of its API"
 
 
 def simulate(
@@ -68,9 +69,22 @@ def simulate(
     not_found_rate: Annotated[
         float | None, typer.Option(help="Ids unknown at first.", rich_help_panel=FAULTS)
     ] = None,
+    event_log_complete: Annotated[
+        bool | None, typer.Option(help="Lost webhooks are in the event log.", rich_help_panel=FAULTS)
+    ] = None,
+    v2_deprecated: Annotated[
+        bool | None, typer.Option(help="v2 warns of its retirement.", rich_help_panel=VERSIONS)
+    ] = None,
+    retire_v2_after_seconds: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="When v2 and v1 are retired.", rich_help_panel=VERSIONS),
+    ] = None,
+    retired_answer: Annotated[
+        RetiredAnswer | None, typer.Option(help="What is answered then.", rich_help_panel=VERSIONS)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
-    """Run a HeyGen look-alike: translations that queue, render and end, and webhooks about them.
+    """Run a HeyGen look-alike, v2 and v3: translations that queue, render and end, and webhooks about them.
 
     Example: tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s3cret
     --webhook-lost 0.3 --error-rate 0.1
@@ -92,10 +106,19 @@ def simulate(
         "webhook_reordered": webhook_reordered,
         "error_rate": error_rate,
         "not_found_rate": not_found_rate,
+        "event_log_complete": event_log_complete,
+        "v2_deprecated": v2_deprecated,
+        "retire_v2_after_seconds": retire_v2_after_seconds,
+        "retired_answer": retired_answer,
     }
     host, port = _address(listen)
     endpoint = _endpoint(webhook_url, webhook_secret, signature_header)
-    app = create_app(load_scenario(scenario, flags), keys=api_key or [DEFAULT_KEY], endpoint=endpoint)
+    app = create_app(
+        load_scenario(scenario, flags),
+        keys=api_key or [DEFAULT_KEY],
+        endpoint=endpoint,
+        signature_header=signature_header,
+    )
     serve(app, host, port, lambda host, port: _announce(base_url(host, port), as_json=as_json))
 
 

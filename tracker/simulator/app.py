@@ -1,20 +1,29 @@
 """Puts one simulator together: the world, its routes, and the sender that lives as long as the app."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from starlette.applications import Starlette
 
-from tracker.simulator.control import EXCEPTION_HANDLERS, Control
-from tracker.simulator.delivery import Endpoint
-from tracker.simulator.faults import Faults, Requests
+from tracker.simulator.answers import Pauses
+from tracker.simulator.bodies import EXCEPTION_HANDLERS
+from tracker.simulator.clock import MovableClock, steady_clock
+from tracker.simulator.control import Control
+from tracker.simulator.counters import Requests
+from tracker.simulator.delivery import Endpoint, SignatureHeader
+from tracker.simulator.desk import Desk, Keys
+from tracker.simulator.endpoints import Endpoints
+from tracker.simulator.events import EventLog, Events
+from tracker.simulator.faults import Faults
+from tracker.simulator.idempotency import Idempotency
+from tracker.simulator.retirement import Retirement
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.sender import ANSWER_SECONDS, Sender
-from tracker.simulator.v2 import V2, Keys
+from tracker.simulator.v2 import V2
+from tracker.simulator.v3 import V3
+from tracker.simulator.webhooks import Webhooks
 from tracker.simulator.world import Clock, World
 
 DEFAULT_KEY = "simulator-key"
@@ -37,18 +46,30 @@ def create_app(
     endpoint: Endpoint | None = None,
     clock: Clock | None = None,
     answer_seconds: float = ANSWER_SECONDS,
+    signature_header: SignatureHeader = "Signature",
 ) -> Starlette:
     """The look-alike as an ASGI app; it needs its lifespan to run, for the webhooks.
 
     `endpoint` is the webhook endpoint registered from the start, `answer_seconds` how long a receiver
-    may take to answer.
+    may take to answer, `signature_header` what endpoints that are registered later are signed with.
     """
-    world = World(scenario, clock or steady_clock())
-    sender = Sender(world, endpoint, answer_seconds=answer_seconds)
-    accepted, faults, requests = Keys(frozenset(keys)), Faults(scenario), Requests()
-    stopping = asyncio.Event()
-    v2 = V2(world, accepted, faults, requests, stopping, on_created=sender.follow)
-    control = Control(world, accepted, faults, requests, sender)
+    movable, stopping = MovableClock(clock or steady_clock()), asyncio.Event()
+    world = World(scenario, movable)
+    endpoints, events = Endpoints(movable, endpoint, signature_header), Events(world)
+    sender = Sender(world, movable, endpoints, events, answer_seconds=answer_seconds)
+    desk = Desk(
+        world,
+        Keys(frozenset(keys)),
+        Faults(scenario),
+        Requests(),
+        Retirement(scenario, movable, world.started_at),
+        Idempotency(movable),
+        Pauses(stopping),
+        on_created=sender.follow,
+    )
+    webhooks = Webhooks(desk, endpoints, sender.probe)
+    rooms = V2(desk), V3(desk), webhooks, EventLog(desk, events)
+    control = Control(desk, movable, endpoints, events, sender)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -56,16 +77,10 @@ def create_app(
             yield
 
     app = Starlette(
-        routes=[*v2.routes(), *control.routes()],
+        routes=[route for room in (*rooms, control) for route in room.routes()],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
         max_body_size=MAX_BODY_BYTES,
     )
     app.state.simulator = Simulator(world, sender, stopping)
     return app
-
-
-def steady_clock() -> Clock:
-    """The wall clock of now, carried on by the monotonic one, so that no timeline ever jumps."""
-    started_at, zero = datetime.now(UTC), time.monotonic()
-    return lambda: started_at + timedelta(seconds=time.monotonic() - zero)

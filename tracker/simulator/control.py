@@ -1,138 +1,66 @@
 """The routes under /simulator/: what really happened, and what shall happen from now on."""
 
-import json
-import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tracker.simulator.delivery import Endpoint, Event, SignatureHeader, iso
-from tracker.simulator.faults import Fault, Faults, Requests
+from tracker.simulator import bodies
+from tracker.simulator.bodies import WrongBodyError, read
+from tracker.simulator.clock import MovableClock
+from tracker.simulator.delivery import iso
+from tracker.simulator.desk import Desk
+from tracker.simulator.endpoints import Endpoints
+from tracker.simulator.events import Events
+from tracker.simulator.faults import Oddities
 from tracker.simulator.sender import Sender
-from tracker.simulator.v2 import HttpUrl, Keys
-from tracker.simulator.world import Translation, World
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _WebhookBody(_Body):
-    url: HttpUrl | None
-    secret: str | None = None
-    name: str = "main"
-    signature_header: SignatureHeader = "Signature"
-    event_headers: bool = False
-
-    def endpoint(self) -> Endpoint | None:
-        if self.url is None:
-            return None
-        return Endpoint(self.url, self.secret, self.name, self.signature_header, self.event_headers)
-
-
-class _KeysBody(_Body):
-    keys: list[str]
-
-
-class _FaultsBody(_Body):
-    answer: Fault | None
-    retry_after: Annotated[int, Field(ge=0)] = 1
-
-
-class _DeliveryBody(_Body):
-    # One of the two: `body` is for what no event ever is, e.g. text that is not JSON.
-    event: dict[str, Any] | None = None
-    body: str | None = None
-    url: HttpUrl | None = None
-    secret: str | None = None
-    signed: bool = True
-    headers: dict[str, str] = {}
-
-    def as_event(self) -> Event:
-        event = self.event or {}
-        data = event.get("event_data")
-        named = data.get("video_translate_id") if isinstance(data, dict) else None
-        text = json.dumps(event) if self.body is None else self.body
-        return Event(
-            event_id=secrets.token_hex(16),
-            event_type=str(event.get("event_type", "")),
-            video_translate_id=named if isinstance(named, str) else None,
-            body=text.encode(errors="surrogatepass"),
-        )
-
-    def endpoint(self, registered: Endpoint | None) -> Endpoint | None:
-        """The registered one, with what this body says differently."""
-        url = self.url or (registered.url if registered else None)
-        if url is None:
-            return None
-        base = registered or Endpoint(url)
-        secret = (self.secret or base.secret) if self.signed else None
-        return Endpoint(url, secret, base.name, base.signature_header, base.event_headers)
-
-
-_B = TypeVar("_B", bound=_Body)
-
-
-class _WrongBodyError(ValueError):
-    """The body of a control request is not what the route takes."""
-
-
-async def _read(request: Request, kind: type[_B]) -> _B:
-    try:
-        return kind.model_validate_json(await request.body())
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        raise _WrongBodyError(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from problem
-
-
-async def refuse(request: Request, error: Exception) -> Response:
-    """The exception handler of wrong control bodies."""
-    return JSONResponse({"error": str(error)}, 400)
-
-
-EXCEPTION_HANDLERS = {_WrongBodyError: refuse}
+from tracker.simulator.world import Order, Translation
 
 
 @dataclass
 class Control:
     """The control routes of one simulator."""
 
-    world: World
-    keys: Keys
-    faults: Faults
-    requests: Requests
+    desk: Desk
+    clock: MovableClock
+    endpoints: Endpoints
+    events: Events
     sender: Sender
 
     def routes(self) -> list[BaseRoute]:
-        return [
-            Route("/simulator/truth", self.truth, methods=["GET"]),
-            Route("/simulator/webhook", self.set_webhook, methods=["PUT"]),
-            Route("/simulator/keys", self.set_keys, methods=["PUT"]),
-            Route("/simulator/faults", self.set_faults, methods=["PUT"]),
-            Route("/simulator/deliveries", self.deliver, methods=["POST"]),
+        ways: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
+            ("GET", "truth", self.truth),
+            ("GET", "endpoints", self.list_endpoints),
+            ("PUT", "webhook", self.set_webhook),
+            ("PUT", "keys", self.set_keys),
+            ("PUT", "faults", self.set_faults),
+            ("PUT", "oddities", self.set_oddities),
+            ("PUT", "events", self.set_events),
+            ("PUT", "retirement", self.set_retirement),
+            ("POST", "clock", self.advance),
+            ("POST", "translations", self.create),
+            ("POST", "deliveries", self.deliver),
         ]
+        return [Route(f"/simulator/{name}", work, methods=[method]) for method, name, work in ways]
 
     async def truth(self, request: Request) -> Response:
         if self.sender.failure is not None:
             # A truth without its webhooks would make a tracker look wrong.
             return JSONResponse({"error": f"the webhook sender died: {self.sender.failure!r}"}, 500)
-        known = {one.video_translate_id for one in self.world.all()}
-        others = [d.as_dict() for d in self.sender.deliveries if d.event.video_translate_id not in known]
         return JSONResponse(
             {
-                "now": iso(self.world.clock()),
-                "translations": [self._truth_of(one) for one in self.world.all()],
-                "other_deliveries": others,
-                "requests": self.requests.as_dict(),
+                "now": iso(self.clock()),
+                "translations": [self._truth_of(one) for one in self.desk.world.all()],
+                "other_deliveries": [delivery.as_dict() for delivery in self.sender.other_deliveries()],
+                "requests": self.desk.requests.as_dict(),
             }
         )
 
     def _truth_of(self, translation: Translation) -> dict[str, Any]:
-        now = self.world.clock()
+        now = self.clock()
         deliveries = self.sender.deliveries_of(translation.video_translate_id)
         return {
             "video_translate_id": translation.video_translate_id,
@@ -150,25 +78,57 @@ class Control:
             "deliveries": [delivery.as_dict() for delivery in deliveries],
         }
 
+    async def list_endpoints(self, request: Request) -> Response:
+        return JSONResponse({"endpoints": [one.with_secret() for one in self.endpoints.all()]})
+
     async def set_webhook(self, request: Request) -> Response:
-        self.sender.endpoint = (await _read(request, _WebhookBody)).endpoint()
-        return JSONResponse({"url": self.sender.endpoint.url if self.sender.endpoint else None})
+        self.endpoints.set_main((await read(request, bodies.WebhookBody)).endpoint())
+        return JSONResponse({"url": self.endpoints.main.url if self.endpoints.main else None})
 
     async def set_keys(self, request: Request) -> Response:
-        self.keys.valid = frozenset((await _read(request, _KeysBody)).keys)
-        return JSONResponse({"count": len(self.keys.valid)})
+        self.desk.keys.valid = frozenset((await read(request, bodies.KeysBody)).keys)
+        return JSONResponse({"count": len(self.desk.keys.valid)})
 
     async def set_faults(self, request: Request) -> Response:
-        body = await _read(request, _FaultsBody)
-        self.faults.force(body.answer, body.retry_after)
-        return JSONResponse({"answer": body.answer, "retry_after": body.retry_after})
+        body = await read(request, bodies.FaultsBody)
+        faults = self.desk.faults
+        faults.force(body.answer, body.retry_after, body.routes)
+        routes = sorted(faults.routes)
+        return JSONResponse({"answer": body.answer, "retry_after": body.retry_after, "routes": routes})
+
+    async def set_oddities(self, request: Request) -> Response:
+        self.desk.oddities = await read(request, Oddities)
+        return JSONResponse(self.desk.oddities.model_dump(mode="json"))
+
+    async def set_events(self, request: Request) -> Response:
+        self.events.extra = (await read(request, bodies.EventsBody)).events
+        return JSONResponse({"count": len(self.events.extra)})
+
+    async def set_retirement(self, request: Request) -> Response:
+        retirement = self.desk.retirement
+        retirement.said |= (await read(request, bodies.RetirementBody)).said()
+        return JSONResponse({"v2": retirement.answer("v2"), "v3": retirement.answer("v3")})
+
+    async def advance(self, request: Request) -> Response:
+        self.clock.advance((await read(request, bodies.ClockBody)).advance_seconds)
+        return JSONResponse({"now": iso(self.clock())})
+
+    async def create(self, request: Request) -> Response:
+        body = await read(request, bodies.TranslationsBody)
+        prefix, languages = body.callback_id_prefix, (body.output_language,)
+        orders = (
+            Order(languages, body.title, None if prefix is None else f"{prefix}{number}")
+            for number in range(body.count)
+        )
+        ids = [made.video_translate_id for order in orders for made in self.desk.create(order)]
+        return JSONResponse({"ids": ids})
 
     async def deliver(self, request: Request) -> Response:
-        body = await _read(request, _DeliveryBody)
+        body = await read(request, bodies.DeliveryBody)
         if (body.event is None) == (body.body is None):
-            raise _WrongBodyError("body: either event or body is required")
-        endpoint = body.endpoint(self.sender.endpoint)
+            raise WrongBodyError("body: either event or body is required")
+        endpoint = body.endpoint(self.endpoints.main)
         if endpoint is None:
-            raise _WrongBodyError("url: required, because no endpoint is registered")
+            raise WrongBodyError("url: required, because no endpoint is registered")
         delivery = await self.sender.send_now(body.as_event(), endpoint, body.headers)
         return JSONResponse({"delivery": delivery.as_dict()})

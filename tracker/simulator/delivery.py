@@ -13,7 +13,7 @@ Target = Literal["endpoint", "callback", "manual"]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The registered webhook endpoint; without a secret its deliveries are not signed."""
+    """Where webhooks go; without a secret they are not signed."""
 
     url: str
     secret: str | None = None
@@ -45,6 +45,7 @@ class Delivery:
     url: str
     headers: dict[str, str]
     fate: str
+    endpoint_id: str | None = None
     state: State = "held"
     attempts: int = 0
     last_status: int | None = None
@@ -59,6 +60,7 @@ class Delivery:
             "event_type": self.event.event_type,
             "target": self.target,
             "url": self.url,
+            "endpoint_id": self.endpoint_id,
             "fate": self.fate,
             "state": self.state,
             "attempts": self.attempts,

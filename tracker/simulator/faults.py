@@ -1,74 +1,82 @@
-"""What the status endpoint answers in place of the truth, and the count of what it answered."""
+"""What goes wrong with answers: broken ones by chance or by force, and odd ones on demand."""
 
 import random
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Collection
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from tracker.simulator.scenario import Scenario
 
 RandomFault = Literal["500", "html", "empty", "truncated", "429", "hang"]
-Fault = Literal["500", "html", "empty", "truncated", "429", "hang", "not_found", "unauthorized"]
+Fault = Literal[
+    "500", "html", "empty", "truncated", "429", "hang", "not_found", "unauthorized",
+    "quota", "hang_after", "500_after",
+]  # fmt: skip
+"""The last two do what was asked and lose the answer; all others do nothing."""
+FaultRoute = Literal["status", "statuses", "list", "events", "create", "endpoints"]
 
+STATUS_ROUTES: frozenset[FaultRoute] = frozenset({"status", "statuses"})
+# Chance breaks what only reads: a creation that breaks by chance would make ids nobody was told.
+RANDOM_ROUTES: frozenset[FaultRoute] = frozenset({"status", "statuses", "list", "events"})
 RANDOM_RETRY_AFTER = 1
 
 
 class Faults:
-    """Decides which status answers go wrong: all of them when a fault is forced, else some by chance."""
+    """Decides which answers go wrong: those of forced routes, else some by chance."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._chance = random.Random(f"{scenario.seed}:faults")
         self.forced: Fault | None = None
+        self.routes: frozenset[FaultRoute] = STATUS_ROUTES
         self.retry_after = RANDOM_RETRY_AFTER
 
-    def force(self, fault: Fault | None, retry_after: int = RANDOM_RETRY_AFTER) -> None:
+    def force(
+        self,
+        fault: Fault | None,
+        retry_after: int = RANDOM_RETRY_AFTER,
+        routes: Collection[FaultRoute] | None = None,
+    ) -> None:
+        """Routes are every status request where not named."""
         self.forced, self.retry_after = fault, retry_after
+        self.routes = STATUS_ROUTES if routes is None else frozenset(routes)
 
-    def next(self) -> Fault | None:
+    def next(self, route: FaultRoute) -> Fault | None:
+        forced = self.forced if route in self.routes else None
+        if route not in RANDOM_ROUTES:
+            return forced
         # Drawn even when forced, so that forcing one answer does not move the later ones.
         unlucky = self._chance.random() < self._scenario.error_rate
         fault: RandomFault = self._chance.choice(get_args(RandomFault))
-        return self.forced or (fault if unlucky else None)
+        return forced or (fault if unlucky else None)
 
-    def latency(self) -> float:
-        """Seconds to wait before the next status answer."""
-        return self._chance.uniform(*self._scenario.latency_seconds)
+    def latency(self, route: FaultRoute) -> float:
+        """Seconds to wait before the next answer; only status answers are slow."""
+        return self._chance.uniform(*self._scenario.latency_seconds) if route in STATUS_ROUTES else 0.0
 
 
-@dataclass
-class Requests:
-    """What clients asked for; status answers by their kind: `ok`, or the name of the fault."""
+def _as_blank(value: object) -> object:
+    if isinstance(value, bool):
+        return "null" if value else None
+    return value
 
-    create_total: int = 0
-    status_total: int = 0
-    status_by_id: Counter[str] = field(default_factory=Counter)
-    status_by_answer: Counter[str] = field(default_factory=Counter)
-    status_in_flight: Counter[str] = field(default_factory=Counter)
-    status_in_flight_max: int = 0
-    status_overlaps: int = 0
 
-    @contextmanager
-    def status(self, video_translate_id: str) -> Iterator[None]:
-        """Counts one status request, and whether one for the same id was still in flight."""
-        self.status_total += 1
-        self.status_by_id[video_translate_id] += 1
-        self.status_overlaps += self.status_in_flight[video_translate_id] > 0
-        self.status_in_flight[video_translate_id] += 1
-        self.status_in_flight_max = max(self.status_in_flight_max, self.status_in_flight.total())
-        try:
-            yield
-        finally:
-            self.status_in_flight[video_translate_id] -= 1
+class Oddities(BaseModel):
+    """Answers in good form that say strange things; ids are those of the translations meant."""
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "create_total": self.create_total,
-            "status_total": self.status_total,
-            "status_by_id": dict(self.status_by_id),
-            "status_by_answer": dict(self.status_by_answer),
-            "status_in_flight_max": self.status_in_flight_max,
-            "status_overlaps": self.status_overlaps,
-        }
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    statuses_missing: frozenset[str] = frozenset()
+    statuses_null_id: frozenset[str] = frozenset()
+    statuses_unknown_word: frozenset[str] = frozenset()
+    statuses_doubled: frozenset[str] = frozenset()
+    statuses_repeat_token: bool = False
+    statuses_refused: bool = False
+    list_repeat_token: bool = False
+    # has_more without a way to the rest: `next_token` is null, or "" for "empty".
+    list_empty_token: Annotated[Literal["null", "empty"] | None, BeforeValidator(_as_blank)] = None
+    list_endless: bool = False
+    list_order: Literal["newest", "oldest", "shuffled"] = "newest"
+    list_absent_keys: bool = False
+    events_order: Literal["newest", "oldest"] = "newest"

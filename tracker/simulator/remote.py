@@ -1,14 +1,17 @@
 """A synchronous client of a running simulator, for the demo and the tests."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from tracker.simulator.answers import Generation
 from tracker.simulator.delivery import SignatureHeader
-from tracker.simulator.faults import Fault
-from tracker.simulator.truth import DeliveryTruth, Truth
+from tracker.simulator.faults import Fault, FaultRoute, Oddities
+from tracker.simulator.scenario import RetiredAnswer
+from tracker.simulator.truth import DeliveryTruth, EndpointTruth, Truth
 
 # Longer than the sender waits for a receiver: `deliver` answers only when the receiver has.
 ANSWER_SECONDS = 15.0
@@ -40,15 +43,23 @@ class SimulatorClient:
         callback_id: str | None = None,
         callback_url: str | None = None,
         caption: bool = False,
+        *,
+        api: Generation = "v2",
+        idempotency_key: str | None = None,
     ) -> list[str]:
-        """The ids of the new translations, one per language; a string is one language."""
+        """The ids of the new translations, one per language; a string is one language.
+
+        Only v3 knows idempotency keys.
+        """
+        optional = {"title": title, "callback_id": callback_id, "callback_url": callback_url}
+        given = {key: value for key, value in optional.items() if value is not None}
+        if api == "v3":
+            return self._create_v3(languages, {**given, "captions": caption}, idempotency_key)
         named: dict[str, object] = (
             {"output_language": languages}
             if isinstance(languages, str)
             else {"output_languages": list(languages)}
         )
-        optional = {"title": title, "callback_id": callback_id, "callback_url": callback_url}
-        given = {key: value for key, value in optional.items() if value is not None}
         body = {"video_url": SOURCE_VIDEO, **named, **given, "caption": caption}
         data = self._ask("POST", "/v2/video_translate", body)["data"]
         return (
@@ -56,6 +67,22 @@ class SimulatorClient:
             if "video_translate_ids" in data
             else [data["video_translate_id"]]
         )
+
+    def _create_v3(
+        self, languages: str | Sequence[str], given: Mapping[str, object], key: str | None
+    ) -> list[str]:
+        named = [languages] if isinstance(languages, str) else list(languages)
+        body = {"video": {"type": "url", "url": SOURCE_VIDEO}, "output_languages": named, **given}
+        headers = {} if key is None else {"Idempotency-Key": key}
+        data = self._ask("POST", "/v3/video-translations", body, headers)["data"]
+        return list(data["video_translation_ids"])
+
+    def create_many(
+        self, count: int, *, title: str | None = None, callback_id_prefix: str | None = None
+    ) -> list[str]:
+        """Makes so many translations at once, with callback ids `<prefix>0`, `<prefix>1` and so on."""
+        body = {"count": count, "title": title, "callback_id_prefix": callback_id_prefix}
+        return list(self._ask("POST", "/simulator/translations", body)["ids"])
 
     def truth(self) -> Truth:
         return Truth.model_validate(self._ask("GET", "/simulator/truth"))
@@ -83,9 +110,40 @@ class SimulatorClient:
         """From now on these API keys are valid, and no others."""
         self._ask("PUT", "/simulator/keys", {"keys": list(keys)})
 
-    def set_faults(self, answer: Fault | None, *, retry_after: int = 1) -> None:
-        """Answers every status request like this until changed; None goes back to the scenario."""
-        self._ask("PUT", "/simulator/faults", {"answer": answer, "retry_after": retry_after})
+    def set_faults(
+        self, answer: Fault | None, *, retry_after: int = 1, routes: Sequence[FaultRoute] | None = None
+    ) -> None:
+        """Answers every request of these routes like this until changed; None goes back to the scenario.
+
+        Routes not given are those that ask for a status, of one translation or of many.
+        """
+        named = None if routes is None else list(routes)
+        body = {"answer": answer, "retry_after": retry_after, "routes": named}
+        self._ask("PUT", "/simulator/faults", body)
+
+    def set_oddities(self, **oddities: object) -> None:
+        """Strange answers in good form, by the fields of `faults.Oddities`; what is not given is normal."""
+        body = Oddities.model_validate(oddities).model_dump(mode="json")
+        self._ask("PUT", "/simulator/oddities", body)
+
+    def set_events(self, events: Sequence[object]) -> None:
+        """Puts these entries, whatever they are, in front of the event log, in place of those of before."""
+        self._ask("PUT", "/simulator/events", {"events": list(events)})
+
+    def set_retirement(self, **versions: RetiredAnswer | None) -> None:
+        """`v2="410"`, `v3="404"`, ...: how a version answers from now on; None lets it speak again."""
+        self._ask("PUT", "/simulator/retirement", versions)
+
+    def advance(self, seconds: float) -> datetime:
+        """Moves the simulator's clock forward; gives its new time."""
+        return datetime.fromisoformat(
+            self._ask("POST", "/simulator/clock", {"advance_seconds": seconds})["now"]
+        )
+
+    def endpoints(self) -> list[EndpointTruth]:
+        """All registered webhook endpoints, with their secrets."""
+        listed = self._ask("GET", "/simulator/endpoints")["endpoints"]
+        return [EndpointTruth.model_validate(one) for one in listed]
 
     def deliver(
         self,
@@ -117,9 +175,11 @@ class SimulatorClient:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _ask(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = self._client.request(method, path, json=body, headers=headers)
         except httpx.HTTPError as problem:
             raise SimulatorError(f"{method} {path}: {problem}") from problem
         if answer.status_code != 200:

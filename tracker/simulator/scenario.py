@@ -20,6 +20,7 @@ from tracker.errors import InputError
 Outcome = Literal["success", "failed"]
 WebhookFate = Literal["prompt", "lost", "doubled", "late", "reordered"]
 UrlFate = Literal["at_once", "later"]
+RetiredAnswer = Literal["404", "405", "410", "redirect", "html"]
 
 
 def _as_range(value: object) -> object:
@@ -133,6 +134,18 @@ class Scenario(_Strict):
         default=404,
         description="HTTP status of `Video translate not found`; nobody has recorded it",
         examples=[500],
+    )
+    event_log_complete: bool = Field(
+        default=True, description="whether the event log lists lost events too", examples=[False]
+    )
+    v2_deprecated: bool = Field(
+        default=False, description="whether v2 answers warn of their retirement", examples=[True]
+    )
+    retire_v2_after_seconds: Seconds | None = Field(
+        default=None, description="when v2 and v1 are retired, from the start on; null: never", examples=[60]
+    )
+    retired_answer: RetiredAnswer = Field(
+        default="410", description="what a retired version answers", examples=["404"]
     )
     fates: tuple[FateRule, ...] = Field(
         default=(), description="fates of the 1st, 2nd, ... translation", examples=[[{"outcome": "failed"}]]

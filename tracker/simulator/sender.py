@@ -1,11 +1,10 @@
-"""Sends the webhooks: to the registered endpoint signed, to a request's callback_url unsigned."""
+"""Sends the webhooks: to the registered endpoints signed, to a request's callback_url unsigned."""
 
 import asyncio
-import hashlib
-import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,14 +12,18 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from tracker.simulator.clock import MovableClock
 from tracker.simulator.delivery import Delivery, Endpoint, Event, Target, signed_headers
-from tracker.simulator.scenario import Fate
+from tracker.simulator.endpoints import Endpoints
+from tracker.simulator.events import Events
 from tracker.simulator.world import Translation, World
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0  # a receiver that takes longer has failed (heygen-api section 4)
 LONGEST_GAP_SECONDS = 24 * 3600.0
+PROBE_SECONDS = 1.0  # heygen-api section 2
+AT_ONCE = 100  # a jump of the clock may end thousands of translations in one moment
 
 # httpx-aiohttp translates most of aiohttp's errors, not all. ValueError: a url nobody can connect to.
 _UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, TimeoutError, OSError, ValueError)
@@ -35,16 +38,20 @@ class Sender:
     def __init__(
         self,
         world: World,
-        endpoint: Endpoint | None = None,
+        clock: MovableClock,
+        endpoints: Endpoints,
+        events: Events,
         *,
         answer_seconds: float = ANSWER_SECONDS,
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
-        self.endpoint = endpoint
-        self.deliveries: list[Delivery] = []
         self.failure: BaseException | None = None
         self.on_death = on_death
-        self._world = world
+        self._world, self._clock = world, clock
+        self._endpoints, self._events = endpoints, events
+        self._deliveries: defaultdict[str | None, list[Delivery]] = defaultdict(list)
+        self._first_attempts = 0
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._answer_seconds = answer_seconds
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_until_next: set[asyncio.Event] = set()
@@ -71,16 +78,35 @@ class Sender:
 
     async def send_now(self, event: Event, endpoint: Endpoint, extra_headers: dict[str, str]) -> Delivery:
         """One attempt of an event that somebody made up."""
-        headers = signed_headers(endpoint, event, self._world.clock()) | extra_headers
+        headers = signed_headers(endpoint, event, self._clock()) | extra_headers
         delivery = Delivery(event, "manual", endpoint.url, headers, "prompt")
-        self.deliveries.append(delivery)
+        self._deliveries[event.video_translate_id].append(delivery)
         await self._attempt(delivery)
         if delivery.state != "delivered":
             delivery.state = "gave_up"
         return delivery
 
-    def deliveries_of(self, video_translate_id: str | None) -> list[Delivery]:
-        return [one for one in self.deliveries if one.event.video_translate_id == video_translate_id]
+    def deliveries_of(self, video_translate_id: str) -> list[Delivery]:
+        return self._deliveries.get(video_translate_id, [])
+
+    def other_deliveries(self) -> list[Delivery]:
+        """Those about no translation of this world."""
+        others = [about for about in self._deliveries if about is None or self._world.find(about) is None]
+        return [delivery for about in others for delivery in self._deliveries[about]]
+
+    async def probe(self, url: str) -> bool:
+        """Whether the url answers OPTIONS with 2xx in a second."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                return (await self._entered.options(url)).is_success
+        except _UNREACHABLE:
+            return False
+
+    @property
+    def _entered(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise RuntimeError("the sender was not entered: run the app with its lifespan")
+        return self._client
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -96,107 +122,107 @@ class Sender:
         self.on_death()
 
     async def _announce(self, translation: Translation) -> None:
-        await self._until(translation.finished_at)
-        fate = translation.fate
-        deliveries = self._address(translation, self._event(translation))
-        self.deliveries.extend(deliveries)
-        if fate.webhook == "lost":
+        await self._clock.until(translation.finished_at)
+        deliveries = self._address(translation, self._events.of(translation))
+        self._deliveries[translation.video_translate_id].extend(deliveries)
+        if translation.fate.webhook == "lost":
             for delivery in deliveries:
                 delivery.state = "lost"
             return
-        await self._hold_back(fate)
+        await self._hold_back(translation)
         for delivery in deliveries:
+            self._first_attempts += 1
             self._spawn(self._deliver(delivery))
-
-    def _event(self, translation: Translation) -> Event:
-        now = self._world.clock()
-        succeeded = translation.fate.outcome == "success"
-        kind = "video_translate.success" if succeeded else "video_translate.fail"
-        # A url that comes later is null here too: the webhook knows no more than the status endpoint.
-        told = {"url": self._world.link(translation, now)} if succeeded else {"message": translation.message}
-        data = {
-            "video_translate_id": translation.video_translate_id,
-            **told,
-            "callback_id": translation.order.callback_id,
-            "output_language": translation.output_language,
-        }
-        body = json.dumps({"event_type": kind, "event_data": data}).encode()
-        event_id = hashlib.sha256(f"{translation.video_translate_id}:{kind}".encode()).hexdigest()[:32]
-        return Event(event_id, kind, translation.video_translate_id, body)
 
     def _address(self, translation: Translation, event: Event) -> list[Delivery]:
         # Signed here, once: a retry after a rotation still carries the old secret's signature.
         copies = 2 if translation.fate.webhook == "doubled" else 1
         callback_url = translation.order.callback_url
-        receivers: list[tuple[Target, Endpoint]] = []
-        if self.endpoint is not None:
-            receivers.append(("endpoint", self.endpoint))
+        receivers: list[tuple[Target, str | None, Endpoint]] = [
+            ("endpoint", one.endpoint_id, one.receiver) for one in self._endpoints.receivers(event.event_type)
+        ]
         if callback_url is not None:
-            receivers.append(("callback", Endpoint(callback_url)))
-        now = self._world.clock()
+            receivers.append(("callback", None, Endpoint(callback_url)))
+        now, fate = self._clock(), translation.fate.webhook
         return [
-            Delivery(event, target, to.url, signed_headers(to, event, now), translation.fate.webhook)
-            for target, to in receivers
+            Delivery(event, target, to.url, signed_headers(to, event, now), fate, endpoint_id)
+            for target, endpoint_id, to in receivers
             for _ in range(copies)
         ]
 
-    async def _hold_back(self, fate: Fate) -> None:
+    async def _hold_back(self, translation: Translation) -> None:
+        fate = translation.fate
+        until = translation.finished_at + timedelta(seconds=fate.late_seconds)
         if fate.webhook == "late":
-            await self._until(self._world.clock() + timedelta(seconds=fate.late_seconds))
+            await self._clock.until(until)
         elif fate.webhook == "reordered":
-            await self._until_another_was_sent(fate.late_seconds)
+            too_late = asyncio.create_task(self._clock.until(until))
+            try:
+                await self._until_another_was_sent(too_late)
+            finally:
+                too_late.cancel()
 
-    async def _until_another_was_sent(self, longest: float) -> None:
+    async def _until_another_was_sent(self, too_late: asyncio.Task[None]) -> None:
         another_sent = asyncio.Event()
         self._held_until_next.add(another_sent)
+        sent = asyncio.create_task(_wait(another_sent))
         try:
-            async with asyncio.timeout(longest):
-                await another_sent.wait()
-        except TimeoutError:
-            log.info("no other event came within %g s, so this one is not out of order", longest)
+            await asyncio.wait({sent, too_late}, return_when=asyncio.FIRST_COMPLETED)
+            # A jump of the clock makes events due together: those on their way still go first.
+            await asyncio.sleep(0)
+            if self._first_attempts:
+                await sent
         finally:
+            sent.cancel()
             self._held_until_next.discard(another_sent)
 
     async def _deliver(self, delivery: Delivery) -> None:
         scenario = self._world.scenario
         gap = scenario.retry_seconds
+        await self._first_attempt(delivery)
         for _ in range(scenario.webhook_retries):
-            await self._attempt(delivery)
             if delivery.state == "delivered":
                 return
-            await asyncio.sleep(gap)
+            await self._clock.until(self._clock() + timedelta(seconds=gap))
             gap = min(2 * gap, LONGEST_GAP_SECONDS)
-        await self._attempt(delivery)
+            await self._attempt(delivery)
         if delivery.state != "delivered":
             delivery.state = "gave_up"
 
+    async def _first_attempt(self, delivery: Delivery) -> None:
+        try:
+            await self._attempt(delivery)
+        finally:
+            self._first_attempts -= 1
+
     async def _attempt(self, delivery: Delivery) -> None:
-        if self._client is None:
-            raise RuntimeError("the sender was not entered: run the app with its lifespan")
-        delivery.state = "sending"
-        delivery.attempts += 1
-        delivery.last_sent_at = self._world.clock()
-        delivery.first_sent_at = delivery.first_sent_at or delivery.last_sent_at
-        delivery.last_status, delivery.last_error = await self._post(self._client, delivery)
-        if delivery.last_status is not None and 200 <= delivery.last_status < 300:
-            delivery.state, delivery.delivered_at = "delivered", self._world.clock()
-        else:
-            delivery.state = "waiting"
+        async with self._places:
+            await self._send(delivery)
         for held in self._held_until_next:
             held.set()
 
-    async def _post(self, client: httpx.AsyncClient, delivery: Delivery) -> tuple[int | None, str | None]:
+    async def _send(self, delivery: Delivery) -> None:
+        delivery.state = "sending"
+        delivery.attempts += 1
+        delivery.last_sent_at = self._clock()
+        delivery.first_sent_at = delivery.first_sent_at or delivery.last_sent_at
+        delivery.last_status, delivery.last_error = await self._post(delivery)
+        if delivery.last_status is not None and 200 <= delivery.last_status < 300:
+            delivery.state, delivery.delivered_at = "delivered", self._clock()
+        else:
+            delivery.state = "waiting"
+
+    async def _post(self, delivery: Delivery) -> tuple[int | None, str | None]:
         """The status of the answer, or what went wrong."""
         try:
             async with asyncio.timeout(self._answer_seconds):  # httpx has no total time-out
-                answer = await client.post(
+                answer = await self._entered.post(
                     delivery.url, content=delivery.event.body, headers=delivery.headers
                 )
         except _UNREACHABLE as problem:
             return None, f"{type(problem).__name__}: {problem}"
         return answer.status_code, None
 
-    async def _until(self, moment: datetime) -> None:
-        # In a loop, because a sleep may end a hair before the clock agrees; no event could tell us.
-        while (left := (moment - self._world.clock()).total_seconds()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(left)
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

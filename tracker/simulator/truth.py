@@ -1,11 +1,13 @@
 """The answer of GET /simulator/truth as typed values."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from tracker.simulator.delivery import State, Target
+from tracker.simulator.endpoints import EndpointStatus
 from tracker.simulator.scenario import Fate
 from tracker.simulator.world import Status
 
@@ -21,6 +23,7 @@ class DeliveryTruth(_Value):
     event_type: str
     target: Target
     url: str
+    endpoint_id: str | None
     fate: str
     state: State
     attempts: int
@@ -63,6 +66,21 @@ class RequestsTruth(_Value):
     status_by_answer: dict[str, int]
     status_in_flight_max: int
     status_overlaps: int
+    statuses_ids_total: int
+    statuses_by_id: dict[str, int]
+    by_route: dict[str, int]
+    answers_by_route: dict[str, dict[str, int]]
+
+
+class EndpointTruth(_Value):
+    """One registered webhook endpoint, with its secret; `events` None means all."""
+
+    endpoint_id: str
+    url: str
+    events: tuple[str, ...] | None
+    status: EndpointStatus
+    created_at: datetime
+    secret: str | None
 
 
 class Truth(_Value):
@@ -75,10 +93,11 @@ class Truth(_Value):
 
     def of(self, video_translate_id: str) -> TranslationTruth:
         """Raises KeyError for an id that this simulator did not make."""
-        for translation in self.translations:
-            if translation.video_translate_id == video_translate_id:
-                return translation
-        raise KeyError(video_translate_id)
+        return self._by_id[video_translate_id]
+
+    @cached_property
+    def _by_id(self) -> dict[str, TranslationTruth]:
+        return {translation.video_translate_id: translation for translation in self.translations}
 
     @property
     def all_finished(self) -> bool:

@@ -1,5 +1,6 @@
 """The simulated translations and their timelines: no I/O, and time is an argument."""
 
+import bisect
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ class Order:
     callback_id: str | None = None
     callback_url: str | None = None
     caption: bool = False
+    translate_audio_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ class World:
     def __init__(self, scenario: Scenario, clock: Clock) -> None:
         self.scenario = scenario
         self.clock = clock
-        self._started_at = clock()
+        self.started_at = clock()
         self._translations: dict[str, Translation] = {}
+        self._in_order: list[Translation] = []
+        self._by_end: list[tuple[datetime, int]] = []
         self._orders = 0
         self._links = 0
 
@@ -106,25 +110,35 @@ class World:
             for number, (made_id, language) in enumerate(zip(ids, order.languages, strict=True))
         ]
         self._orders += 1
-        self._translations.update((translation.video_translate_id, translation) for translation in made)
+        for translation in made:
+            self._translations[translation.video_translate_id] = translation
+            self._in_order.append(translation)
+            bisect.insort(self._by_end, (translation.finished_at, translation.index))
         return made
 
     def find(self, video_translate_id: str) -> Translation | None:
         return self._translations.get(video_translate_id)
 
     def all(self) -> list[Translation]:
-        """In the order of creation."""
-        return list(self._translations.values())
+        """In the order of creation, so that each stands at its index."""
+        return list(self._in_order)
+
+    def ended(self, now: datetime) -> list[Translation]:
+        """Those that have ended, in the order of their ends."""
+        count = bisect.bisect_right(self._by_end, now, key=lambda end: end[0])
+        return [self._in_order[index] for _, index in self._by_end[:count]]
 
     def link(self, translation: Translation, now: datetime) -> str | None:
         """The url of the result, with another query at every call; None until there is one."""
-        return self._sign(translation, "original.mp4", now) if translation.url_ready(now) else None
+        return self.file_link(translation, "original.mp4", now)
 
-    def caption_link(self, translation: Translation, now: datetime) -> str | None:
+    def caption_link(self, translation: Translation, now: datetime, name: str = "caption.ass") -> str | None:
         """The captions, which come with the url, and only when they were asked for."""
-        if not translation.order.caption or not translation.url_ready(now):
-            return None
-        return self._sign(translation, "caption.ass", now)
+        return self.file_link(translation, name, now) if translation.order.caption else None
+
+    def file_link(self, translation: Translation, name: str, now: datetime) -> str | None:
+        """Any file of the result; all come at the same moment."""
+        return self._sign(translation, name, now) if translation.url_ready(now) else None
 
     def _sign(self, translation: Translation, name: str, now: datetime) -> str:
         self._links += 1
@@ -138,7 +152,7 @@ class World:
     def _ids(self, languages: Sequence[str]) -> list[str]:
         # The start is part of the id: a simulator started again must not give out ids that a
         # tracker's database already knows as finished.
-        shared = _digest(f"{self.scenario.seed}:{self._started_at.isoformat()}:{self._orders}")[:32]
+        shared = _digest(f"{self.scenario.seed}:{self.started_at.isoformat()}:{self._orders}")[:32]
         if len(languages) == 1:
             return [shared]
         ids = [f"{shared}-{_suffix(language)}" for language in languages]
