@@ -14,7 +14,8 @@ INSTALLED_DEV := .venv/installed-dev
 empty :=
 comma := ,
 FULLY_COVERED := $(subst $(empty) $(empty),$(comma),$(strip tracker/domain/* tracker/tracking.py \
-	tracker/heygen/payloads.py tracker/heygen/webhook.py tracker/heygen/answers.py tracker/heygen/v2.py))
+	tracker/heygen/payloads.py tracker/heygen/webhook.py tracker/heygen/answers.py tracker/heygen/v2.py \
+	tracker/heygen/v3.py tracker/heygen/statuses.py))
 
 .PHONY: help
 help: ## this list
@@ -44,6 +45,10 @@ demo: $(INSTALLED) ## the whole thing at work against a HeyGen look-alike, in ha
 test: $(INSTALLED_DEV) ## every test, with coverage; the core must be covered branch by branch
 	$(BIN)/python -m pytest
 	$(BIN)/coverage report --fail-under=100 --include='$(FULLY_COVERED)'
+
+.PHONY: bench
+bench: $(INSTALLED_DEV) ## what polling costs and how late it is, in ratios; ten minutes
+	$(BIN)/python -m tests.bench
 
 .PHONY: format
 format: $(INSTALLED_DEV) ## put the code into the house format

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tests.builders import NOON, observation, translation
-from tracker.domain.observation import Details, Observation
+from tracker.domain.observation import Details, Observation, Problem, ProblemKind
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import Translation
 from tracker.domain.verdict import Verdict
-from tracker.errors import StoreError
-from tracker.ports import Claim, Judge, Record, Recorded
+from tracker.errors import NotFoundError, StoreError
+from tracker.ports import Claim, Due, Judge, Record, Recorded
 
 
 class FakeClock:
@@ -68,6 +68,28 @@ class FakeHeyGen:
         self.most_in_flight = 0
         self.begun = asyncio.Event()
         self.before_answering: Callable[[str], None] = lambda _id: None
+        self.api = "v2"
+        self.batch_size = 1
+        self.bulk_answer: Exception | None = None
+        self.before_refusing: Callable[[], None] = lambda: None
+        self.asked_together: list[list[str]] = []
+
+    async def fetch_many(self, video_translate_ids: Sequence[str], at: datetime) -> list[Observation]:
+        """As `fetch`, without urls, and about many; `bulk_answer` is raised where there is one."""
+        self.asked_together.append(list(video_translate_ids))
+        if self.bulk_answer is not None:
+            self.before_refusing()
+            raise self.bulk_answer
+        return [await self._status(one, at) for one in video_translate_ids]
+
+    async def _status(self, video_translate_id: str, at: datetime) -> Observation:
+        try:
+            return replace(await self.fetch(video_translate_id, at), partial=True)
+        except NotFoundError as error:
+            problem = Problem(ProblemKind.NOT_FOUND, str(error))
+            return observation(
+                video_translate_id=video_translate_id, observed_at=at, problem=problem, provider_status=None
+            )
 
     async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
         self.asked.append(video_translate_id)
@@ -105,6 +127,8 @@ class FakeStore:
     answers: list[Recorded] = field(default_factory=list)
     ends: list[Source] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
+    hastened: list[datetime] = field(default_factory=list)
+    wanted: list[Due] = field(default_factory=list)  # what each claim asked for
     broken: Exception | None = None
     poison: Exception | None = None  # what applying raises, while the rest works
     hold: asyncio.Event | None = None
@@ -148,21 +172,42 @@ class FakeStore:
         return Recorded(outcome=verdict.outcome, translation_id=current.id, change=verdict.change)
 
     async def claim_due(
-        self, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime | None = None
+        self, now: datetime, requests: int, owner: str, lease: timedelta, due: Due | None = None
     ) -> list[Claim]:
         await self._ready()
-        due = [
+        wanted = due or Due(now, now)
+        self.wanted.append(wanted)
+        waiting = [
             row
             for row in self.rows.values()
             if row.next_poll_at is not None
-            and row.next_poll_at <= (due_by or now)
+            and row.next_poll_at <= (wanted.by if wanted.batch == 1 else wanted.soon)
             and row.video_translate_id is not None
             and (row.id not in self.claims or self.claims[row.id].until <= now)
         ]
-        due.sort(key=lambda row: row.next_poll_at or now)
-        for row in due[:limit]:
-            self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease)
-        return [self.claims[row.id] for row in due[:limit]]
+        waiting.sort(key=lambda row: row.next_poll_at or now)
+        taken = waiting[: requests * wanted.batch]
+        for row in taken:
+            alone = row.status.is_final or wanted.batch == 1
+            self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease, alone)
+        return [self.claims[row.id] for row in taken]
+
+    async def count_open(self, young_since: datetime) -> tuple[int, int]:
+        await self._ready()
+        ages = [row.created_at > young_since for row in self.rows.values() if not row.status.is_final]
+        return sum(ages), len(ages) - sum(ages)
+
+    async def oldest_open(self) -> datetime | None:
+        await self._ready()
+        return min((row.created_at for row in self.rows.values() if not row.status.is_final), default=None)
+
+    async def hasten(self, by: datetime) -> int:
+        await self._ready()
+        late = [row for row in self.rows.values() if row.next_poll_at and row.next_poll_at > by]
+        for row in late:
+            self.rows[row.id] = replace(row, next_poll_at=by)
+        self.hastened.append(by)
+        return len(late)
 
     async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         await self._ready()

@@ -1,4 +1,4 @@
-"""The composition root: opens the parts in order, watches them, stops them in reverse."""
+"""One process: opens the parts in order, watches them, stops them in reverse."""
 
 import asyncio
 import os
@@ -6,25 +6,18 @@ import signal
 import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from starlette.applications import Starlette
 
-from tracker.domain.cadence import Cadence
+from tracker.core import Core, HeyGen, clock, open_core, open_database
 from tracker.errors import SettingsError
 from tracker.heygen import webhook
-from tracker.heygen.client import HeyGenClient
-from tracker.metrics import Metrics
-from tracker.polling.poller import Pace, Poller
 from tracker.polling.scheduler import Ticker
 from tracker.settings import Address, Settings
 from tracker.store import schema
-from tracker.store.engine import Engines, open_engines
 from tracker.store.lock import sole_runner
-from tracker.store.repository import Repository
-from tracker.tracking import Tracker
 from tracker.web.admin import Admin, create_admin_app
 from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.public import create_public_app
@@ -35,56 +28,10 @@ log = structlog.get_logger("tracker.daemon")
 
 TICK_SECONDS = 1.0
 OVERDUE_SECONDS = 1.0
+SUBMISSIONS_SECONDS = 10.0
+ENDPOINT_SECONDS = 3600.0
 WATCH_SECONDS = 0.5
 DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
-
-
-def clock() -> datetime:
-    """Now, aware and UTC."""
-    return datetime.now(UTC)
-
-
-def open_database(settings: Settings) -> Engines:
-    """The engines of the settings' database; nothing is connected yet."""
-    return open_engines(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """The parts that the daemon and `tracker poll` share."""
-
-    repository: Repository
-    tracker: Tracker
-    poller: Poller
-    metrics: Metrics
-
-    async def exposition(self) -> tuple[bytes, str]:
-        """The text of /metrics and its content type."""
-        now = clock()
-        oldest = await self.repository.oldest_due(now)
-        text = self.metrics.expose(
-            await self.repository.counts(),
-            oldest_due_age=(now - oldest).total_seconds() if oldest else 0.0,
-            paused=self.poller.state.paused,
-            stretch=self.tracker.stretch,
-        )
-        return text, self.metrics.content_type
-
-
-async def open_core(settings: Settings, engines: Engines, stack: AsyncExitStack) -> Core:
-    """Store, tracker, HeyGen client and poller; `stack` closes them. Raises StoreError."""
-    repository = Repository(engines, clock)
-    stack.push_async_callback(asyncio.to_thread, repository.close)
-    repository.open()
-    metrics = Metrics()
-    cadence = _cadence(settings)
-    tracker = Tracker(repository, cadence, metrics)
-    await tracker.remember_evidence()
-    heygen = await stack.enter_async_context(_client(settings)) if settings.heygen_api_key else None
-    pace = Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence)
-    owner = f"{socket.gethostname()}:{os.getpid()}"
-    poller = Poller(repository, tracker, heygen, metrics, clock, owner=owner, pace=pace)
-    return Core(repository, tracker, poller, metrics)
 
 
 def _exit_at_last() -> None:
@@ -93,24 +40,15 @@ def _exit_at_last() -> None:
     os._exit(1)
 
 
-def _cadence(settings: Settings) -> Cadence:
-    return Cadence(
-        min_interval=timedelta(seconds=settings.poll_min_interval),
-        max_interval=timedelta(seconds=settings.poll_max_interval),
-        overdue_after=timedelta(seconds=settings.overdue_after),
-        give_up_after=timedelta(seconds=settings.give_up_after),
-    )
-
-
-def _client(settings: Settings) -> HeyGenClient:
-    key = settings.heygen_api_key
-    return HeyGenClient(
-        key.get_secret_value() if key else "",
-        settings.heygen_base_url,
-        rate_limit=settings.rate_limit,
-        concurrency=settings.concurrency,
-        timeout=settings.request_timeout,
-    )
+def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
+    """What is asked of HeyGen beside the polls."""
+    ticker.every(TICK_SECONDS, "plan", heygen.planner.tick)
+    ticker.every(SUBMISSIONS_SECONDS, "submissions", heygen.submissions.resume, errand=True)
+    ticker.every(ENDPOINT_SECONDS, "endpoint", heygen.watch.check, errand=True)
+    if heygen.catch_up is not None:
+        ticker.every(TICK_SECONDS, "catch-up", heygen.catch_up.tick, errand=True)
+    if heygen.sweeps is not None:
+        ticker.every(TICK_SECONDS, "discovery", heygen.sweeps.tick, errand=True)
 
 
 class Daemon:
@@ -151,6 +89,8 @@ class Daemon:
         servers = self._servers(core)
         ticker = Ticker(clock)
         ticker.every(TICK_SECONDS, "poll", core.poller.tick)
+        if core.heygen is not None:
+            _tick_heygen(ticker, core.heygen)
         ticker.every(OVERDUE_SECONDS, "overdue", core.poller.flag_overdue)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
@@ -211,7 +151,7 @@ class Daemon:
 
     def _public_app(self, core: Core) -> Starlette:
         settings = self._settings
-        if not settings.signing_secrets:
+        if not core.keyring.secrets():
             log.warning("no webhook secret: signed webhooks are refused", advice="set TRACKER_WEBHOOK_SECRET")
         if settings.heygen_api_key is None:
             log.warning("no API key: nothing is polled", advice="set TRACKER_HEYGEN_API_KEY")
@@ -219,7 +159,7 @@ class Daemon:
             core.tracker.record,
             webhook,
             clock,
-            secrets=settings.signing_secrets,
+            secrets=core.keyring.secrets,
             tokens=[token.get_secret_value() for token in settings.callback_tokens],
             refused=core.metrics.refused,
         )
@@ -232,7 +172,7 @@ class Daemon:
                 f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(listener)}; "
                 "example: a long random word"
             )
-        admin = Admin(core.repository, core.tracker, clock, lambda: core.poller.state, core.exposition)
+        admin = Admin(core.repository, core.tracker, clock, lambda: core.polling, core.exposition)
         return create_admin_app(
             admin,
             token=token.get_secret_value() if token else None,

@@ -9,6 +9,7 @@ TrackerError                 its text is written for people: the thing, the prob
 │   └── AlreadyRunningError  another `tracker run` holds this database        exit 3
 └── HeyGenError              HeyGen did not answer a status
     ├── NotFoundError        "no such translation", perhaps not for good
+    ├── RefusedError         HeyGen will not take this request, however often it is sent
     ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense
     └── AccountError         concerns every request of this API key
         ├── KeyRejectedError     401, 403
@@ -50,6 +51,10 @@ class HeyGenError(TrackerError):
 
 class NotFoundError(HeyGenError):
     """HeyGen says that there is no such translation, perhaps not for good (heygen-api section 3)."""
+
+
+class RefusedError(HeyGenError):
+    """HeyGen will not take this very request: what is asked, or how, must change."""
 
 
 class TransientError(HeyGenError):

@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -17,10 +17,15 @@ QUIET = ("httpx", "httpcore", "aiohttp", "apscheduler", "alembic", "uvicorn.acce
 class Redact:
     """Takes the given secrets and every url's query out of an event."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        longest_first = sorted(
-            {secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True
-        )
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._known: set[str] = set()
+        self._secrets: re.Pattern[str] | None = None
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Take these out, too, from now on."""
+        self._known |= {secret for secret in secrets if len(secret) >= SHORTEST}
+        longest_first = sorted(self._known, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -69,6 +74,13 @@ def configure(*, level: str, as_json: bool, journal: bool, secrets: Sequence[str
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Keep these out of the log, too: secrets that were learnt after the start."""
+    for processor in structlog.get_config()["processors"]:
+        if isinstance(processor, Redact):
+            processor.hide(secrets)
 
 
 def _drop_empty(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -1,5 +1,6 @@
 """The figures that /metrics shows."""
 
+import math
 from collections.abc import Iterable
 
 from prometheus_client import (
@@ -13,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from tracker.ports import PollerState
 
 
 class Metrics:
@@ -42,6 +45,20 @@ class Metrics:
             "loop_lag_seconds", "how late the event loop last came back from a short sleep"
         )
         self._paused = self._gauge("polling_paused", "1 while no poll may be made, by reason", "reason")
+        self._requests = self._counter("heygen_requests", "requests sent to HeyGen, by kind", "kind")
+        self._api = self._gauge("heygen_api", "1 for the HeyGen API that is spoken", "version")
+        self._mode = self._gauge("polling_mode", "1 for the mode that polling is in", "mode")
+        self._staleness = self._gauge(
+            "staleness_seconds",
+            "longest time without a question about a translation younger than 30 minutes",
+            "kind",
+        )
+        self._delivery_rate = self._gauge(
+            "webhook_delivery_rate", "share of the latest ends that a webhook reported first"
+        )
+        self._endpoint = self._gauge(
+            "webhook_endpoint_problem", "1 for each problem of our webhook endpoint", "problem"
+        )
         self._stretch = self._gauge(
             "poll_interval_stretch", "by how much webhooks stretch the poll intervals"
         )
@@ -71,6 +88,10 @@ class Metrics:
         """A poll ended."""
         self._polls.labels(outcome=outcome).inc()
 
+    def asked(self, kind: str) -> None:
+        """A request went out to HeyGen."""
+        self._requests.labels(kind=kind).inc()
+
     def lagged(self, seconds: float) -> None:
         """The event loop came back this late."""
         self._loop_lag.set(seconds)
@@ -80,7 +101,7 @@ class Metrics:
         counts: Iterable[tuple[str, str | None, int]],
         *,
         oldest_due_age: float,
-        paused: str | None,
+        poller: PollerState,
         stretch: float,
     ) -> bytes:
         """The exposition text, with what the database holds at this moment; ages in seconds."""
@@ -89,7 +110,16 @@ class Metrics:
             self._translations.labels(status=status, attention=attention or "none").set(count)
         self._oldest_due.set(oldest_due_age)
         self._stretch.set(stretch)
-        self._paused.clear()
-        if paused:
-            self._paused.labels(reason=paused).set(1)
+        for gauge, words in (
+            (self._paused, [poller.paused]),
+            (self._api, [poller.api]),
+            (self._mode, [poller.mode]),
+            (self._endpoint, poller.webhook_problems),
+        ):
+            gauge.clear()
+            for word in filter(None, words):
+                gauge.labels(word).set(1)
+        for kind, seconds in (("planned", poller.staleness), ("promised", poller.promised)):
+            self._staleness.labels(kind=kind).set(math.nan if seconds is None else seconds)
+        self._delivery_rate.set(math.nan if poller.delivery_rate is None else poller.delivery_rate)
         return generate_latest(self.registry)

@@ -18,12 +18,30 @@ Judge = Callable[[Translation, Observation], Verdict]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to poll one translation, until `until`; nobody else polls it meanwhile."""
+    """The right to poll one translation, until `until`; nobody else polls it meanwhile.
+
+    `alone`: it wants a question of its own, because the bulk answer lacks what is needed.
+    """
 
     translation_id: int
     video_translate_id: str
     owner: str
     until: datetime
+    alone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What counts as due: by `by`, and to fill a bulk question that is asked anyway, by `soon`.
+
+    `batch` is how many translations one bulk question can ask about. `alone_first`: the odd question
+    goes to those that have waited long for one of their own.
+    """
+
+    by: datetime
+    soon: datetime
+    batch: int = 1
+    alone_first: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +49,16 @@ class Record:
     """What goes through the one door: an observation, with the delivery or the claim it came by.
 
     A delivery without an observation is kept all the same; `outcome` then says what it is.
+    `adopt` False: what nobody tracks stays untracked. `translation_id`: it is about that row, as
+    long as it waits for its video_translate_id: a callback_id can be shared, and names no single row.
     """
 
     observation: Observation | None = None
     delivery: Delivery | None = None
     claim: Claim | None = None
     outcome: Outcome = Outcome.IGNORED
+    adopt: bool = True
+    translation_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +69,7 @@ class Recorded:
     translation_id: int | None = None
     video_translate_id: str | None = None
     is_new: bool = False
+    is_bound: bool = False  # a row that waited for its video_translate_id got it
     is_duplicate: bool = False
     change: Change | None = None
     finished_at: datetime | None = None
@@ -62,9 +85,9 @@ class Store(Protocol):
         ...
 
     async def claim_due(
-        self, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime | None = None
+        self, now: datetime, requests: int, owner: str, lease: timedelta, due: Due | None = None
     ) -> list[Claim]:
-        """Take up to `limit` translations that nobody holds and whose poll is due by `due_by` (None: now)."""
+        """Take what nobody holds and is `due` (None: now), as much as `requests` questions can ask about."""
         ...
 
     async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
@@ -78,6 +101,28 @@ class Store(Protocol):
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Who first reported the latest ends, newest first."""
         ...
+
+    async def count_open(self, young_since: datetime) -> tuple[int, int]:
+        """How many open translations with an id there are: tracked since then, and older ones."""
+        ...
+
+    async def oldest_open(self) -> datetime | None:
+        """Since when the oldest open translation is tracked; None where all have ended."""
+        ...
+
+    async def hasten(self, by: datetime) -> int:
+        """Let no open translation be polled later than `by`; returns how many that concerned."""
+        ...
+
+
+class Memory(Protocol):
+    """What is remembered between runs, as JSON values by name. Every method raises StoreError."""
+
+    async def recall(self, name: str) -> Any:
+        """None where nothing is remembered."""
+        ...
+
+    async def remember(self, name: str, value: Any) -> None: ...
 
 
 class Reader(Protocol):
@@ -128,18 +173,72 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PollerState:
-    """When the poller last ticked, and why and until when it rests."""
+    """When the poller last ticked, why and until when it rests, and how polling goes.
+
+    `staleness` is the longest time without a question about a young translation, as planned, and
+    `promised` what max_staleness allows, both in seconds. `knows_translations` False: HeyGen does not
+    know what this account is asked about. `webhook_problems` are those of the endpoint's watch.
+    """
 
     last_tick: datetime | None
     paused: str | None = None
     until: datetime | None = None
+    api: str | None = None
+    mode: str | None = None
+    staleness: float | None = None
+    promised: float | None = None
+    knows_translations: bool = True
+    webhook_problems: Sequence[str] = ()
+    delivery_rate: float | None = None
 
 
 class StatusSource(Protocol):
-    """HeyGen's status endpoint."""
+    """HeyGen's status endpoint, in the dialect that the account speaks."""
+
+    @property
+    def api(self) -> str:
+        """v2 or v3."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many translations one question can ask about at present."""
+        ...
 
     async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
         """Ask about one translation; raises HeyGenError where no status was learnt."""
+        ...
+
+    async def fetch_many(self, video_translate_ids: Sequence[str], at: datetime) -> list[Observation]:
+        """Ask about up to `batch_size` at once: one observation each, in order, without urls.
+
+        Raises RefusedError where they must be asked about one by one, and HeyGenError where nothing
+        was learnt.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of HeyGen's list or event log. `next_token` None: it ends here.
+
+    `ignored` counts what is none of ours, `unreadable` what could not be understood; `cut` says why
+    the end is not to be trusted. `times`: HeyGen's own times of all that is on it, in the page's order.
+    """
+
+    observations: Sequence[Observation]
+    next_token: str | None = None
+    ignored: int = 0
+    unreadable: int = 0
+    cut: str | None = None
+    times: Sequence[datetime] = ()
+
+
+class Listing(Protocol):
+    """HeyGen's list of translations, or its log of events; newest first as a rule, nobody promises it."""
+
+    async def page(self, token: str | None, at: datetime) -> Page:
+        """The page behind `token` (None: the first); raises HeyGenError."""
         ...
 
 

@@ -7,9 +7,10 @@ from functools import partial
 
 import structlog
 
-from tracker.domain.cadence import Cadence, webhook_stretch
+from tracker.domain.cadence import Cadence, Tempo, webhook_stretch
 from tracker.domain.decide import Change
 from tracker.domain.observation import Details, Observation
+from tracker.domain.plan import Plan
 from tracker.domain.status import Source
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
 from tracker.domain.verdict import judge
@@ -60,12 +61,26 @@ class Tracker:
         self._cadence = cadence
         self._figures = figures
         self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
+        self.unreported_ends = 0  # that polling or the list found before any webhook told of them
+        self.plan: Plan | None = None  # whoever plans the polling sets it
         self._unknown_words: set[str] = set()
 
     @property
     def stretch(self) -> float:
         """How much slower polling may be, for webhooks have proven to arrive."""
         return webhook_stretch(self._end_sources)
+
+    @property
+    def delivery_rate(self) -> float | None:
+        """The share of the latest ends that a webhook reported first; None where nothing has ended."""
+        ends = self._end_sources
+        return sum(source is Source.WEBHOOK for source in ends) / len(ends) if ends else None
+
+    @property
+    def tempo(self) -> Tempo:
+        """What lengthens the intervals of polling at present."""
+        plan = self.plan
+        return Tempo(self.stretch, plan.young, plan.old) if plan else Tempo(self.stretch)
 
     async def remember_evidence(self) -> None:
         """Learn from the database who reported the latest ends; once, at start."""
@@ -76,9 +91,7 @@ class Tracker:
 
         Raises StoreError where nothing was stored.
         """
-        results = await self._store.apply(
-            records, partial(judge, cadence=self._cadence, stretch=self.stretch)
-        )
+        results = await self._store.apply(records, partial(judge, cadence=self._cadence, tempo=self.tempo))
         for record, recorded in zip(records, results, strict=True):
             self._tell(record, recorded)
         return results
@@ -104,6 +117,7 @@ class Tracker:
     def _tell_change(self, seen: Observation, recorded: Recorded, change: Change) -> None:
         if change.new.is_final:
             self._end_sources.append(seen.source)
+            self.unreported_ends += seen.source.asks_heygen
         self._figures.changed(change.new, seen.source)
         since = recorded.finished_at or seen.observed_at
         lag = (recorded.recorded_at - since).total_seconds() if recorded.recorded_at else None

@@ -21,7 +21,7 @@ from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome, Verdict, judge
 from tracker.errors import StoreError
-from tracker.ports import Claim, Judge, Record, Recorded
+from tracker.ports import Claim, Due, Judge, Record, Recorded
 from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
@@ -606,6 +606,305 @@ async def test_giving_back_what_somebody_else_holds_by_now_changes_nothing(opene
     await opened.store.release(late, NOON)
 
     assert opened.sql("SELECT * FROM translations") == before
+
+
+# Bulk questions
+
+
+async def track(opened: Opened, *names: str, due: float = 0.0) -> None:
+    """Track these, due so many seconds after noon."""
+    await apply(opened, *(registered(name) for name in names))
+    time = f"{NOON + timedelta(seconds=due):%Y-%m-%d %H:%M:%S.%f}"
+    listed = ", ".join(f"'{name}'" for name in names)
+    opened.sql(f"UPDATE translations SET next_poll_at = '{time}' WHERE video_translate_id IN ({listed})")
+
+
+async def in_bulk(
+    opened: Opened,
+    requests: int = 10,
+    batch: int = 3,
+    *,
+    soon: float = 0.0,
+    owner: str = "one",
+    alone_first: bool = True,
+) -> tuple[list[str], list[str]]:
+    """Claim at noon; whom to ask about together, and whom alone."""
+    due = Due(NOON, NOON + timedelta(seconds=soon), batch, alone_first)
+    claims = await opened.store.claim_due(NOON, requests, owner, LEASE, due)
+    assert len({claim.translation_id for claim in claims}) == len(claims)
+    together = [claim.video_translate_id for claim in claims if not claim.alone]
+    return sorted(together), sorted(claim.video_translate_id for claim in claims if claim.alone)
+
+
+def names(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{number}" for number in range(count)]
+
+
+async def suspect(opened: Opened, *names: str) -> None:
+    """HeyGen's bulk answer did not find them."""
+    listed = ", ".join(f"'{name}'" for name in names)
+    opened.sql(
+        f"UPDATE translations SET last_error = 'not_found: left out' WHERE video_translate_id IN ({listed})"
+    )
+
+
+async def end(opened: Opened, *names: str, due: float = 0.0) -> None:
+    """They have ended, and a question for their fields is due."""
+    time = f"{NOON + timedelta(seconds=due):%Y-%m-%d %H:%M:%S.%f}"
+    listed = ", ".join(f"'{name}'" for name in names)
+    opened.sql(
+        f"UPDATE translations SET status = 'success', next_poll_at = '{time}'"
+        f" WHERE video_translate_id IN ({listed})"
+    )
+
+
+async def test_without_bulk_questions_every_claim_is_alone(opened: Opened) -> None:
+    await track(opened, *names("a", 5))
+
+    assert await in_bulk(opened, 3, batch=1) == ([], ["a0", "a1", "a2"])
+
+
+async def test_so_many_questions_ask_about_so_many_times_more(opened: Opened) -> None:
+    await track(opened, *names("a", 8))
+
+    assert await in_bulk(opened, 2, batch=3) == (names("a", 6), [])
+    assert await in_bulk(opened, 2, batch=3) == (["a6", "a7"], [])
+    assert await in_bulk(opened, 2, batch=3) == ([], [])
+
+
+async def test_what_is_due_soon_fills_a_question_that_is_asked_anyway(opened: Opened) -> None:
+    await track(opened, "due")
+    await track(opened, *names("soon", 5), due=5)
+    await track(opened, "later", due=8)
+
+    assert await in_bulk(opened, 10, batch=4, soon=7.5) == (["due", "soon0", "soon1", "soon2"], [])
+
+
+@pytest.mark.parametrize("due", [0, 4])
+async def test_it_never_begins_a_question(opened: Opened, due: int) -> None:
+    await track(opened, *names("soon", 5), due=5)
+    if due:
+        await track(opened, *names("due", due))
+
+    assert await in_bulk(opened, 10, batch=4, soon=7.5) == (names("due", due), [])
+
+
+async def test_what_was_asked_about_early_is_not_asked_again_when_it_was_due(opened: Opened) -> None:
+    await track(opened, "due")
+    await track(opened, "soon", due=5)
+    due = Due(NOON, NOON + timedelta(seconds=7.5), 2)
+    claims = await opened.store.claim_due(NOON, 1, "one", LEASE, due)
+
+    await apply(opened, *(polled(claim, Status.RUNNING) for claim in claims))
+
+    [(first,), (second,)] = opened.sql("SELECT next_poll_at FROM translations ORDER BY id")
+    assert min(first, second) >= "2026-11-23 12:00:15"
+
+
+async def test_what_has_ended_wants_a_question_of_its_own(opened: Opened) -> None:
+    await track(opened, "open", "ended")
+    await end(opened, "ended")
+
+    assert await in_bulk(opened) == (["open"], ["ended"])
+
+
+async def test_what_a_bulk_answer_did_not_find_is_asked_about_alone_until_it_is_flagged(
+    opened: Opened,
+) -> None:
+    await track(opened, "open", "suspect", "flagged", "unreachable")
+    await suspect(opened, "suspect", "flagged")
+    opened.sql("UPDATE translations SET attention = 'not_found' WHERE video_translate_id = 'flagged'")
+    opened.sql(
+        "UPDATE translations SET last_error = 'unreachable: not_found: no'"
+        " WHERE video_translate_id = 'unreachable'"
+    )
+
+    assert await in_bulk(opened) == (["flagged", "open", "unreachable"], ["suspect"])
+
+
+async def test_a_suspect_with_another_flag_is_still_asked_about_alone(opened: Opened) -> None:
+    await track(opened, "overdue")
+    await suspect(opened, "overdue")
+    opened.sql("UPDATE translations SET attention = 'overdue'")
+
+    assert await in_bulk(opened) == ([], ["overdue"])
+
+
+async def test_questions_of_their_own_wait_for_bulk_questions(opened: Opened) -> None:
+    await track(opened, *names("open", 5), *names("ended", 5))
+    await end(opened, *names("ended", 5), due=-59)
+
+    assert await in_bulk(opened, 2) == (names("open", 5), [])
+    assert await in_bulk(opened, 2) == ([], ["ended0", "ended1"])
+
+
+async def test_half_of_the_questions_are_for_those_that_waited_a_minute_for_their_own(
+    opened: Opened,
+) -> None:
+    await track(opened, *names("open", 30), *names("ended", 9))
+    await end(opened, *names("ended", 9), due=-60)
+
+    together, alone = await in_bulk(opened, 4)
+
+    assert (len(together), alone) == (6, ["ended0", "ended1"])
+
+
+@pytest.mark.parametrize(
+    ("requests", "alone_first", "expected"),
+    [(1, True, (0, 1)), (1, False, (3, 0)), (3, True, (3, 2)), (3, False, (6, 1)), (2, False, (3, 1))],
+)
+async def test_of_an_odd_number_the_odd_question_goes_to_whoever_has_the_turn(
+    opened: Opened,
+    requests: int,
+    alone_first: bool,
+    expected: tuple[int, int],
+) -> None:
+    await track(opened, *names("open", 9), *names("ended", 9))
+    await end(opened, *names("ended", 9), due=-60)
+
+    together, alone = await in_bulk(opened, requests, alone_first=alone_first)
+
+    assert (len(together), len(alone)) == expected
+
+
+async def test_the_turn_is_lost_where_nobody_wants_it(opened: Opened) -> None:
+    await track(opened, *names("ended", 2))
+    await end(opened, *names("ended", 2), due=-60)
+    assert await in_bulk(opened, 1, alone_first=False) == ([], ["ended0"])
+    assert await in_bulk(opened, 1, alone_first=True) == ([], ["ended1"])
+
+    await track(opened, *names("open", 2))
+
+    assert await in_bulk(opened, 1, alone_first=True) == (["open0", "open1"], [])
+
+
+async def test_they_get_all_where_nothing_is_to_be_asked_in_bulk(opened: Opened) -> None:
+    await track(opened, *names("ended", 9))
+    await end(opened, *names("ended", 9), due=-60)
+
+    assert await in_bulk(opened, 4) == ([], names("ended", 4))
+
+
+async def test_two_who_claim_for_bulk_at_once_never_ask_about_the_same(opened: Opened) -> None:
+    await track(opened, *names("open", 40), *names("ended", 10))
+    await end(opened, *names("ended", 10), due=-60)
+
+    claims = await asyncio.gather(*(in_bulk(opened, 4, batch=5, owner=f"owner {n}") for n in range(4)))
+
+    asked = [name for together, alone in claims for name in together + alone]
+    assert len(set(asked)) == len(asked) >= 40
+
+
+async def test_rows_without_an_id_and_rows_that_somebody_holds_are_in_no_bulk_question(
+    opened: Opened,
+) -> None:
+    await track(opened, "held")
+    await claimed(opened)
+    await apply(opened, registered(None, callback_id="mine"))
+    await track(opened, "free")
+
+    assert await in_bulk(opened) == (["free"], [])
+
+
+async def test_polling_is_hastened_for_what_is_open_and_would_wait_longer(opened: Opened) -> None:
+    await track(opened, "early", due=1)
+    await track(opened, "late", "ended", due=500)
+    await end(opened, "ended", due=500)
+    await apply(opened, registered(None, callback_id="mine"))
+    opened.sql("UPDATE translations SET next_poll_at = '2026-11-24 00:00:00' WHERE callback_id = 'mine'")
+
+    assert await opened.store.hasten(NOON + timedelta(seconds=54)) == 1
+
+    rows = opened.sql("SELECT video_translate_id, substr(next_poll_at, 12, 8) FROM translations")
+    assert dict(rows) == {"early": "12:00:01", "late": "12:00:54", "ended": "12:08:20", None: "00:00:00"}
+    assert await opened.store.hasten(NOON + timedelta(seconds=54)) == 0
+
+
+async def test_open_translations_are_counted_by_age(opened: Opened) -> None:
+    assert await opened.store.count_open(NOON) == (0, 0)
+    ages = {"young": 0, "edge": 1800, "old": 1801, "ended": 0}
+    for name, age in ages.items():
+        await apply(opened, registered(name, at=NOON - timedelta(seconds=age)))
+    await apply(opened, registered(None, callback_id="mine"))
+    await end(opened, "ended")
+
+    assert await opened.store.count_open(NOON - timedelta(seconds=1800)) == (1, 2)
+
+
+async def test_the_oldest_open_translation_is_known(opened: Opened) -> None:
+    assert await opened.store.oldest_open() is None
+    for name, age in {"older": 900, "old": 300, "young": 10}.items():
+        await apply(opened, registered(name, at=NOON - timedelta(seconds=age)))
+    assert await opened.store.oldest_open() == NOON - timedelta(seconds=900)
+
+    await end(opened, "older")
+
+    assert await opened.store.oldest_open() == NOON - timedelta(seconds=300)
+
+
+# What nobody tracks, and what waits for its id
+
+
+async def test_what_nobody_tracks_stays_untracked_where_it_may_not_be_adopted(opened: Opened) -> None:
+    seen = observation("stranger", Status.SUCCESS, callback_id="theirs", source=Source.LIST)
+
+    [recorded] = await apply(opened, Record(observation=seen, adopt=False))
+
+    assert (recorded.outcome, recorded.is_new, recorded.change) == (Outcome.UNKNOWN, False, None)
+    assert count(opened, "translations") == count(opened, "changes") == 0
+    [adopted] = await apply(opened, Record(observation=seen))
+    assert (adopted.outcome, adopted.is_new, adopted.is_bound) == (Outcome.APPLIED, True, False)
+
+
+async def test_what_is_tracked_is_told_all_the_same(opened: Opened) -> None:
+    await apply(opened, registered("a"))
+
+    seen = observation("a", Status.SUCCESS, source=Source.LIST, url="https://files.example/a.mp4")
+    [recorded] = await apply(opened, Record(observation=seen, adopt=False))
+
+    assert (recorded.outcome, recorded.is_new, recorded.is_bound) == (Outcome.APPLIED, False, False)
+    assert statuses(opened) == {"a": "success"}
+
+
+async def test_a_row_that_waits_is_bound_also_where_nothing_may_be_adopted(opened: Opened) -> None:
+    await apply(opened, registered(None, callback_id="mine"))
+    first, second = (
+        Record(observation=observation(name, callback_id="mine", source=Source.LIST), adopt=False)
+        for name in ("a", "b")
+    )
+
+    [bound], [stranger] = await apply(opened, first), await apply(opened, second)
+
+    assert (bound.is_bound, bound.is_new, bound.video_translate_id) == (True, False, "a")
+    assert (stranger.is_bound, stranger.outcome) == (False, Outcome.UNKNOWN)
+    assert statuses(opened) == {"a": "pending"}
+
+
+async def test_the_languages_of_one_request_are_bound_to_the_rows_of_their_languages(
+    opened: Opened,
+) -> None:
+    for language in ("Spanish", "French", "Urdu"):
+        opened.sql(f"INSERT INTO translations (callback_id, output_language) VALUES ('mine', '{language}')")
+
+    for name, language in (("x-ur", "Urdu"), ("x-es", "Spanish"), ("x-tl", "Klingon"), ("x-fr", "French")):
+        seen = observation(name, callback_id="mine", source=Source.LIST, output_language=language)
+        await apply(opened, Record(observation=seen, adopt=False))
+
+    found = opened.sql("SELECT video_translate_id, callback_id FROM translations ORDER BY id")
+    assert found == [("x-es", "mine"), ("x-tl", "mine"), ("x-ur", "mine")]
+
+
+# What is remembered between runs
+
+
+async def test_what_is_remembered_is_recalled_also_by_the_next_run(opened: Opened) -> None:
+    assert await opened.store.recall("heygen_api") is None
+    values: list[Any] = ["v3", {"token": "é", "pages": [1, None, True]}, 0, "", None]
+    for value in values:
+        await opened.store.remember("heygen_api", value)
+        assert await opened.store.recall("heygen_api") == value
+    assert await opened.store.recall("another") is None
+    assert count(opened, "tracker_state") == 1
 
 
 # Flags

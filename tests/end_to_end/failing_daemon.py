@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracker.cli.common import configure_logs
-from tracker.daemon import Core, Daemon
+from tracker.core import Core
+from tracker.daemon import Daemon
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
 

@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -38,7 +38,7 @@ from tracker.domain.observation import Details, Observation, Problem, ProblemKin
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import Outcome
 from tracker.heygen.webhook import find_signer, parse_json_object, read_event, read_unusable
-from tracker.ports import Claim, Record, Recorded
+from tracker.ports import Claim, Due, Record, Recorded
 from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
@@ -173,8 +173,8 @@ class Model:
     def knows(self, seen: Observation) -> bool:
         return bool(self.find(seen.video_translate_id)) if seen.video_translate_id else False
 
-    def see(self, seen: Observation, row: Row | None = None) -> None:
-        """Find, bind or begin the row, and let it see."""
+    def see(self, seen: Observation, row: Row | None = None, *, adopt: bool = True) -> None:
+        """Find, bind or (to `adopt` it) begin the row, and let it see."""
         if seen.video_translate_id is None:
             if seen.hint:
                 return
@@ -182,6 +182,8 @@ class Model:
         else:
             row = self._bound(seen, row or self.find(seen.video_translate_id))
         if row is None:
+            if not adopt:
+                return
             callback_id = seen.callback_id if seen.authentic else None
             row = Row(seen.video_translate_id, callback_id, seen.observed_at)
             self.rows.append(row)
@@ -371,11 +373,40 @@ class Story(RuleBasedStateMachine):
         assert signer == signed_by
         return read_event(parse_json_object(body), body, headers, self.moment(), signer)
 
-    @rule(source=st.sampled_from([Source.EVENT_LOG, Source.LIST]), name=ids, status=st.sampled_from(Status))
-    def catch_up(self, source: Source, name: str, status: Status) -> None:
-        found = Observation(source=source, observed_at=self.moment(), video_translate_id=name, status=status)
-        self.record(Record(observation=found))
-        self.model.see(found)
+    @rule(
+        source=st.sampled_from([Source.EVENT_LOG, Source.LIST]),
+        name=ids,
+        callback_id=callback_ids,
+        status=st.sampled_from(Status),
+        url=urls,
+        adopt=st.booleans(),
+    )
+    def catch_up(
+        self,
+        source: Source,
+        name: str,
+        callback_id: str | None,
+        status: Status,
+        url: str | None,
+        adopt: bool,
+    ) -> None:
+        """What the list and the event log say; what nobody tracks is adopted, or left alone."""
+        found = Observation(
+            source=source,
+            observed_at=self.moment(),
+            video_translate_id=name,
+            callback_id=callback_id,
+            status=status,
+            details=Details(url=url if status is Status.SUCCESS else None),
+        )
+        known = self.model.find(name)
+        [recorded] = self.record(Record(observation=found, adopt=adopt))
+        self.model.see(found, adopt=adopt)
+        is_tracked = self.model.find(name) is not None
+        assert (recorded.outcome is Outcome.UNKNOWN) == (not is_tracked)
+        assert not (recorded.is_new and recorded.is_bound)
+        assert (recorded.is_new or recorded.is_bound) >= (known is None and is_tracked)
+        assert adopt or not recorded.is_new
 
     # What the poller does
 
@@ -384,10 +415,7 @@ class Story(RuleBasedStateMachine):
         now = self.moment()
         claims: list[Claim] = self.run(self.store.claim_due(now, limit, owner, LEASE))
         for claim in claims:
-            row = self.model.find(claim.video_translate_id)
-            assert row is not None
-            assert row.holder is None or row.holder.until <= now, "two polls of one translation"
-            row.holder = claim
+            self.take(claim, now)
         return multiple(*((claim, now) for claim in claims))
 
     @rule(asked=asked, answer=said, callback_id=callback_ids, url=urls)
@@ -418,6 +446,65 @@ class Story(RuleBasedStateMachine):
             assert row is not None
             row.holder = claim
             self.hear(claim, now, said, callback_id, url)
+
+    @rule(
+        answers=st.lists(said, min_size=3, max_size=3),
+        requests=st.integers(1, 3),
+        batch=st.integers(2, 3),
+        soon=st.sampled_from([0, 8, 700]),
+    )
+    def poll_in_bulk(self, answers: Sequence[object], requests: int, batch: int, soon: int) -> None:
+        """One question about many, whose answer is one record: statuses alone, and what was not found."""
+        now = self.moment()
+        due = Due(now, now + timedelta(seconds=soon), batch)
+        claims: list[Claim] = self.run(self.store.claim_due(now, requests, "one", LEASE, due))
+        for claim in claims:
+            self.take(claim, now)
+        together = [claim for claim in claims if not claim.alone]
+        assert len(together) <= requests * batch
+        told = [
+            replace(self.heard(claim.video_translate_id, now, answer, None, None), partial=True)
+            for claim, answer in zip(together, answers, strict=False)
+        ]
+        records = [Record(observation=one, claim=claim) for one, claim in zip(told, together, strict=False)]
+        self.record(*records)
+        for one, claim in zip(told, together, strict=False):
+            self.hear_in_bulk(one, claim, now)
+        left = [claim for claim in claims if claim.alone] + together[len(told) :]
+        self.run(self.store.release(left))
+        for row in self.model.rows:
+            row.holder = None if row.holder in left else row.holder
+
+    def take(self, claim: Claim, now: datetime) -> None:
+        row = self.model.find(claim.video_translate_id)
+        assert row is not None
+        assert row.holder is None or row.holder.until <= now, "two polls of one translation"
+        assert claim.alone or not row.status.is_final, "a bulk answer has nothing to say of an end"
+        row.holder = claim
+
+    def hear_in_bulk(self, seen: Observation, claim: Claim, now: datetime) -> None:
+        row = self.model.find(claim.video_translate_id)
+        assert row is not None
+        row.holder = None
+        self.model.see(seen, row)
+        [found] = self.sql("SELECT * FROM translations WHERE id = ?", claim.translation_id)
+        assert found["next_poll_at"] is not None
+        if row.status.is_final:  # a question of its own follows at once
+            assert found["attention"] is None
+            assert found["next_poll_at"] == self.text(now)
+        elif seen.problem is None:
+            assert found["next_poll_at"] > self.text(now)
+
+    @rule(later=seconds)
+    def hasten(self, later: int) -> None:
+        by = self.clock() + timedelta(seconds=later)
+        self.run(self.store.hasten(by))
+        late = self.sql(
+            "SELECT * FROM translations WHERE status IN ('pending', 'running')"
+            " AND video_translate_id IS NOT NULL AND next_poll_at > ?",
+            self.text(by),
+        )
+        assert late == []
 
     @rule(asked=asked, later=st.none() | seconds)
     def give_back(self, asked: tuple[Claim, datetime], later: int | None) -> None:

@@ -1,13 +1,19 @@
 """The figures, as Prometheus reads them."""
 
+import math
+from typing import Any
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.builders import NOON
 from tracker.metrics import Metrics
+from tracker.ports import PollerState
 
 
-def samples(metrics: Metrics, **now: object) -> dict[str, float]:
-    told = {"counts": [], "oldest_due_age": 0.0, "paused": None, "stretch": 1.0, **now}
-    text = metrics.expose(told.pop("counts"), **told)  # type: ignore[arg-type]
+def samples(metrics: Metrics, **now: Any) -> dict[str, float]:
+    told: dict[str, Any] = {"counts": [], "oldest_due_age": 0.0, "poller": PollerState(NOON), "stretch": 1.0}
+    told |= now
+    text = metrics.expose(told.pop("counts"), **told)
     return {
         one.name + "".join(f"|{value}" for _, value in sorted(one.labels.items())): one.value
         for family in text_string_to_metric_families(text.decode())
@@ -53,8 +59,61 @@ def test_translations_are_those_of_this_moment() -> None:
 def test_a_pause_is_shown_while_it_lasts() -> None:
     metrics = Metrics()
 
-    assert samples(metrics, paused="key rejected")["tracker_polling_paused|key rejected"] == 1
+    paused = samples(metrics, poller=PollerState(NOON, paused="key rejected"))
+    assert paused["tracker_polling_paused|key rejected"] == 1
     assert not any("paused" in name for name in samples(metrics))
+
+
+def test_only_the_api_and_the_mode_of_this_moment_are_shown() -> None:
+    metrics = Metrics()
+    samples(metrics, poller=PollerState(NOON, api="v2", mode="eager"))
+
+    found = samples(metrics, poller=PollerState(NOON, api="v3", mode="saturated"))
+
+    assert {name: value for name, value in found.items() if "_api|" in name or "_mode|" in name} == {
+        "tracker_heygen_api|v3": 1,
+        "tracker_polling_mode|saturated": 1,
+    }
+
+
+def test_the_planned_staleness_stands_beside_the_promised() -> None:
+    found = samples(Metrics(), poller=PollerState(NOON, staleness=71.5, promised=60.0))
+
+    assert found["tracker_staleness_seconds|planned"] == 71.5
+    assert found["tracker_staleness_seconds|promised"] == 60.0
+
+
+def test_what_is_not_known_is_no_number() -> None:
+    metrics = Metrics()
+    samples(metrics, poller=PollerState(NOON, staleness=71.5, promised=60.0, delivery_rate=0.5))
+
+    found = samples(metrics)
+
+    for name in ("staleness_seconds|planned", "staleness_seconds|promised", "webhook_delivery_rate"):
+        assert math.isnan(found[f"tracker_{name}"])
+
+
+def test_webhooks_are_shown_by_their_rate_and_each_problem_of_their_endpoint() -> None:
+    metrics = Metrics()
+    problems = PollerState(NOON, delivery_rate=0.75, webhook_problems=["disabled", "moved"])
+
+    found = samples(metrics, poller=problems)
+
+    assert found["tracker_webhook_delivery_rate"] == 0.75
+    assert found["tracker_webhook_endpoint_problem|disabled"] == 1
+    assert found["tracker_webhook_endpoint_problem|moved"] == 1
+    assert not any("endpoint_problem" in name for name in samples(metrics))
+
+
+def test_requests_to_heygen_are_counted_by_kind() -> None:
+    metrics = Metrics()
+    for kind in ("status", "statuses", "status"):
+        metrics.asked(kind)
+
+    found = samples(metrics)
+
+    assert found["tracker_heygen_requests_total|status"] == 2
+    assert found["tracker_heygen_requests_total|statuses"] == 1
 
 
 def test_polls_lag_age_and_stretch_are_shown() -> None:

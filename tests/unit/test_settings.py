@@ -175,6 +175,25 @@ def test_secrets_are_read_by_name() -> None:
     }
 
 
+@pytest.mark.parametrize("written", ["none", "all", "prefix:order-", "prefix: ", "prefix:prefix:"])
+def test_what_sweeps_adopt_is_said_in_words(written: str) -> None:
+    assert settings(discover_adopt=written).discover_adopt == written
+
+
+def test_v3_may_be_spoken_from_the_start() -> None:
+    assert settings(heygen_api="v3").heygen_api == "v3"
+
+
+def test_sweeps_and_the_care_for_an_endpoint_are_off_until_asked_for() -> None:
+    off = settings(discover_interval="", webhook_url="", webhook_secrets_file="")
+    on = settings(discover_interval="6h", webhook_url="https://x/y", webhook_secrets_file="/run/secrets.json")
+
+    assert (off.discover_interval, off.webhook_url, off.webhook_secrets_file) == (None, None, None)
+    assert (on.discover_interval, on.webhook_url) == (21_600, "https://x/y")
+    assert on.webhook_secrets_file == Path("/run/secrets.json")
+    assert off.max_staleness == 60
+
+
 # Errors
 
 WRONG: dict[str, list[str]] = {
@@ -191,6 +210,14 @@ WRONG: dict[str, list[str]] = {
         '"whsec_hunter2"',
         "[" * 100_000,
     ],
+    "webhook_secrets_file": ["secrets.json", "/\0"],
+    "webhook_url": [
+        "tracker.example/webhooks",
+        "ftp://x",
+        "https://",
+        "https://user:hunter2@x/y",
+        "https://x/y#z",
+    ],
     "callback_tokens": ["hunter2-token", '{"a": "hunter2-token"}', '[""]', "[5]", '"hunter2-token"'],
     "listen": ["nowhere"],
     "admin_listen": ["nowhere"],
@@ -200,6 +227,9 @@ WRONG: dict[str, list[str]] = {
     "request_timeout": ["0", "never"],
     "poll_min_interval": ["0"],
     "poll_max_interval": ["forever"],
+    "max_staleness": ["0", "never"],
+    "discover_adopt": ["some", "All", "prefix:", "prefix"],
+    "discover_interval": ["59", "0", "never"],
     "overdue_after": ["never"],
     "give_up_after": ["never"],
     "stop_timeout": ["-5"],
@@ -267,7 +297,10 @@ def test_no_error_carries_a_secret(tmp_path: Path) -> None:
             {"admin_listen": "0.0.0.0:8322"},
             "TRACKER_ADMIN_TOKEN: is required while TRACKER_ADMIN_LISTEN is 0.0.0.0:8322; example: ",
         ),
-        ({"heygen_api": "v3"}, "TRACKER_HEYGEN_API: this release does not speak v3"),
+        (
+            {"max_staleness": "30s", "poll_min_interval": "1m"},
+            "TRACKER_MAX_STALENESS: is smaller than TRACKER_POLL_MIN_INTERVAL; example: ",
+        ),
     ],
 )
 def test_values_that_do_not_agree_are_refused(environ: dict[str, str], named: str) -> None:
@@ -335,6 +368,7 @@ def test_everything_is_shown_but_the_secrets() -> None:
             callback_tokens='["hunter5", "hunter6"]',
             admin_token="hunter7",
             overdue_after="90m",
+            webhook_url="https://tracker.example/hooks?gateway=hunter8",
         )
     )
 
@@ -346,6 +380,7 @@ def test_everything_is_shown_but_the_secrets() -> None:
         "[***, ***]",
     )
     assert (shown["overdue_after"], shown["listen"]) == ("5400", "127.0.0.1:8321")
+    assert shown["webhook_url"] == "https://tracker.example/hooks?***"
     assert redacted(settings())["heygen_api_key"] == ""
 
 

@@ -1,5 +1,6 @@
 """The one door."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from structlog.testing import capture_logs
 
 from tests.builders import ID, NOON, URL, after, delivery, observation, poll, translation, webhook
 from tests.fakes import STORE_IS_DOWN, FakeFigures, FakeStore
-from tracker.domain.cadence import Cadence
+from tracker.domain.cadence import Cadence, Tempo
 from tracker.domain.decide import Change
 from tracker.domain.observation import Details, Observation
+from tracker.domain.plan import Plan
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.verdict import Outcome
 from tracker.errors import InputError, StoreError
@@ -204,41 +206,91 @@ async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, store: Fake
 # Whether webhooks can be trusted
 
 
-async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, store: FakeStore) -> None:
-    stretches = []
-    for _ in range(5):
+async def ends(tracker: Tracker, store: FakeStore, *sources: Source) -> None:
+    """One translation after another ends, first reported by these."""
+    for source in sources:
         store.answers = [done(TO_SUCCESS), done(Change(Status.PENDING, Status.RUNNING))]
         await tracker.record(
-            [Record(observation=webhook(Status.SUCCESS)), Record(observation=poll(Status.RUNNING))]
+            [
+                Record(observation=observation(source, Status.SUCCESS)),
+                Record(observation=poll(Status.RUNNING)),
+            ]
         )
+
+
+async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, store: FakeStore) -> None:
+    stretches = []
+    for _ in range(11):
+        await ends(tracker, store, Source.WEBHOOK)
         stretches.append(tracker.stretch)
-    assert stretches == [1.0, 1.0, 1.0, 1.0, 4.0]
+    assert stretches == [1.0] * 4 + [2.0] * 5 + [4.0] * 2
+
+
+@pytest.mark.parametrize("source", [Source.POLL, Source.LIST, Source.EVENT_LOG])
+async def test_one_end_that_was_found_otherwise_ends_the_trust_at_once(
+    tracker: Tracker, store: FakeStore, source: Source
+) -> None:
+    await ends(tracker, store, *[Source.WEBHOOK] * 15, source)
+    assert tracker.stretch == 1.0
+    await ends(tracker, store, *[Source.WEBHOOK] * 5)
+    assert tracker.stretch == 2.0
 
 
 async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Tracker, store: FakeStore) -> None:
     store.ends = [Source.WEBHOOK] * EVIDENCE + [Source.POLL] * 99
     await tracker.remember_evidence()
-    assert tracker.stretch == 4.0
+    assert (tracker.stretch, tracker.delivery_rate) == (4.0, 1.0)
 
 
-async def test_and_the_oldest_of_it_is_forgotten_first(tracker: Tracker, store: FakeStore) -> None:
-    store.ends = [Source.WEBHOOK] * (EVIDENCE - 3) + [Source.POLL] * 3
+async def test_and_the_latest_of_it_counts_most(tracker: Tracker, store: FakeStore) -> None:
+    store.ends = [Source.WEBHOOK] * 4 + [Source.POLL] + [Source.WEBHOOK] * 15
     await tracker.remember_evidence()
     assert tracker.stretch == 1.0
-    store.answers = [done(TO_SUCCESS)]
-    await tracker.record([Record(observation=webhook(Status.SUCCESS))])
-    assert tracker.stretch == 4.0
+    await ends(tracker, store, Source.WEBHOOK)
+    assert tracker.stretch == 2.0
+
+
+async def test_before_anything_ended_there_is_no_delivery_rate(tracker: Tracker) -> None:
+    assert tracker.delivery_rate is None
+
+
+async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Tracker, store: FakeStore) -> None:
+    await ends(tracker, store, Source.WEBHOOK, Source.POLL, Source.EVENT_LOG, Source.LIST)
+    assert tracker.delivery_rate == 0.25
+    await ends(tracker, store, *[Source.WEBHOOK] * EVIDENCE)
+    assert tracker.delivery_rate == 1.0
+
+
+async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
+    tracker: Tracker, store: FakeStore
+) -> None:
+    await ends(tracker, store, Source.WEBHOOK, Source.EVENT_LOG)
+    assert tracker.unreported_ends == 0
+    await ends(tracker, store, Source.POLL, Source.LIST)
+    assert tracker.unreported_ends == 2
+
+
+async def waited(tracker: Tracker, store: FakeStore, age: float) -> float:
+    """Seconds until the next poll of one that is `age` seconds old and still running."""
+    store.rows = {1: translation(created_at=after(-age))}
+    [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+    await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
+    due = store.row(ID).next_poll_at
+    assert due is not None
+    return (due - NOON).total_seconds()
 
 
 async def test_the_stretch_reaches_the_cadence(tracker: Tracker, store: FakeStore) -> None:
-    waits = []
-    for ends in ([], [Source.WEBHOOK] * EVIDENCE):
-        store.rows = {1: translation(created_at=after(-1800))}
-        store.ends = ends
-        await tracker.remember_evidence()
-        [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
-        await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
-        due = store.row(ID).next_poll_at
-        assert due is not None
-        waits.append((due - NOON).total_seconds())
-    assert waits[1] == pytest.approx(4 * waits[0])
+    before = await waited(tracker, store, age=1800)
+    store.ends = [Source.WEBHOOK] * EVIDENCE
+    await tracker.remember_evidence()
+    assert await waited(tracker, store, age=1800) == pytest.approx(4 * before)
+
+
+async def test_the_plan_reaches_the_cadence(tracker: Tracker, store: FakeStore) -> None:
+    assert tracker.tempo == Tempo(1.0)
+    young, old = timedelta(seconds=100), timedelta(seconds=1000)
+    tracker.plan = Plan(young, old, young, is_kept=False)
+    assert tracker.tempo == Tempo(1.0, young, old)
+    assert await waited(tracker, store, age=60) == pytest.approx(100, rel=0.11)
+    assert await waited(tracker, store, age=1800) == pytest.approx(1000, rel=0.11)

@@ -1,15 +1,17 @@
 """`tracker`: its verbs, and the only room that prints."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
-from tracker.cli import common, demo, service, translations
+from tracker.cli import common, demo, service, translations, webhook
 from tracker.cli.common import Config, Exit, err
+from tracker.cli.discover import discover
 from tracker.cli.simulate import simulate
+from tracker.cli.submit import submit
 from tracker.errors import InputError, TrackerError
 
 EXIT_CODES = (
@@ -46,18 +48,30 @@ def root(
 VERBS: dict[Callable[..., Any], str] = {
     service.run: "tracker run --config /etc/tracker/tracker.toml",
     service.migrate: "tracker migrate",
+    submit: 'tracker submit --video-url https://example.com/talk.mp4 --language "Spanish (Spain)"',
     translations.add: "tracker add 7544c0b52ada44fda693a15b1181b5b4-es --callback-id order-42",
     translations.list_: "tracker list --status failed --json",
     translations.show: "tracker show 7544c0b52ada44fda693a15b1181b5b4-es",
     translations.wait: "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600",
     translations.poll: "tracker poll",
+    discover: "tracker discover --adopt prefix:order-",
     translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",
     service.check_config: "TRACKER_RATE_LIMIT=2 tracker check-config",
     simulate: "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s",
     demo.demo: "tracker demo",
 }
-for verb, example in VERBS.items():
-    app.command(verb.__name__.rstrip("_").replace("_", "-"), epilog=f"Example: {example}")(verb)
+
+
+def add_verbs(program: typer.Typer, verbs: Mapping[Callable[..., Any], str]) -> None:
+    """Each verb under its function's name, with its example."""
+    for verb, example in verbs.items():
+        program.command(verb.__name__.rstrip("_").replace("_", "-"), epilog=f"Example: {example}")(verb)
+
+
+add_verbs(app, VERBS)
+webhook_app = typer.Typer(name="webhook", help=webhook.HELP, no_args_is_help=True, rich_markup_mode="rich")
+add_verbs(webhook_app, webhook.VERBS)
+app.add_typer(webhook_app)
 
 
 def main() -> None:

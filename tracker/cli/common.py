@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tracker import logs
-from tracker.daemon import Core, open_core, open_database
+from tracker.core import Core, open_core, open_database
 from tracker.errors import StoreError
 from tracker.settings import Loaded, Settings, load
 from tracker.store import schema

@@ -7,7 +7,8 @@ import typer
 
 from tracker import systemd
 from tracker.cli.common import AsJson, Config, configure_logs, out, print_json, print_table, read_settings
-from tracker.daemon import Daemon, open_database
+from tracker.core import open_database
+from tracker.daemon import Daemon
 from tracker.settings import PREFIX, Settings, redacted
 from tracker.store import schema
 from tracker.store.engine import parse_url

@@ -8,7 +8,7 @@ import typer
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, shown, with_core
 from tracker.cli.entries import read_entries, refuse_all
 from tracker.cli.wait import wait as wait
-from tracker.daemon import Core, clock
+from tracker.core import Core, clock
 from tracker.domain.observation import Observation
 from tracker.domain.status import Attention, Source, Status
 from tracker.errors import InputError, SettingsError

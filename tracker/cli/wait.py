@@ -1,13 +1,13 @@
-"""`tracker wait`: until translations have ended."""
+"""`tracker wait`: until translations have ended; and how any verb waits for them."""
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from tracker.cli.common import (
     COLOURS,
@@ -22,7 +22,7 @@ from tracker.cli.common import (
     shown,
     with_core,
 )
-from tracker.daemon import Core
+from tracker.core import Core
 from tracker.domain.status import Status
 from tracker.errors import InputError
 from tracker.store.lock import is_running
@@ -30,66 +30,90 @@ from tracker.store.lock import is_running
 LOOK_SECONDS = 0.25
 STEPS = {Status.PENDING: 0, Status.RUNNING: 1, Status.SUCCESS: 2, Status.FAILED: 2}
 
+Row = dict[str, Any]
+Timeout = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")]
+
 
 def wait(
     ids: Annotated[
         list[str], typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False)
     ],
-    timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")
-    ] = None,
+    timeout: Timeout = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Wait until translations have ended. Exit code 0: all succeeded, 1: any failed, 4: time-out."""
     wanted = list(dict.fromkeys(ids))
-    _warn_without_daemon(config)
-    view = _Bars(wanted) if sys.stdout.isatty() and not as_json else _Lines(silent=as_json)
-    with view:
-        rows = with_core(config, lambda core: _watch(core, wanted, timeout, view))
+    if has_daemon(config) is False:
+        err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
+
+    async def watch(core: Core) -> list[Row]:
+        async def look() -> list[Row]:
+            rows = {row["video_translate_id"]: row for row in await core.repository.find(wanted)}
+            if missing := [one for one in wanted if one not in rows]:
+                raise InputError(f"{missing[0][:80]!r} is not tracked; tracker add starts it")
+            return [rows[one] for one in wanted]
+
+        return await follow(look, timeout, silent=as_json)
+
+    rows = with_core(config, watch)
     if as_json:
-        print_json([rows[one] for one in wanted])
-    statuses = {Status(row["status"]) for row in rows.values()}
-    if not all(status.is_final for status in statuses):
-        err.print(f"[red]error:[/] not all had ended after {timeout:g} s")
-        raise typer.Exit(Exit.TIMED_OUT)
-    raise typer.Exit(Exit.FAILED if Status.FAILED in statuses else Exit.OK)
+        print_json(rows)
+    raise typer.Exit(exit_code(rows, timeout))
 
 
-async def _watch(
-    core: Core, wanted: list[str], patience: float | None, view: "_Lines | _Bars"
-) -> dict[str, Any]:
-    """Look at the rows until all have ended or the time is up; answers the rows by id."""
+async def follow(
+    look: Callable[[], Awaitable[Sequence[Row]]], patience: float | None, *, silent: bool
+) -> list[Row]:
+    """Show the rows that `look` finds until all have ended or `patience` (seconds) is over; answers them."""
     loop = asyncio.get_running_loop()
     deadline = None if patience is None else loop.time() + patience
-    while True:
-        rows = {row["video_translate_id"]: row for row in await core.repository.find(wanted)}
-        if missing := [one for one in wanted if one not in rows]:
-            raise InputError(f"{missing[0][:80]!r} is not tracked; tracker add starts it")
-        view.update(rows)
-        left = LOOK_SECONDS if deadline is None else min(LOOK_SECONDS, deadline - loop.time())
-        if all(Status(row["status"]).is_final for row in rows.values()) or left <= 0:
-            return rows
-        await asyncio.sleep(left)
+    with _Bars() if sys.stdout.isatty() and not silent else _Lines(silent=silent) as view:
+        while True:
+            rows = list(await look())
+            view.update(sorted(rows, key=lambda row: int(row["id"])))
+            left = LOOK_SECONDS if deadline is None else min(LOOK_SECONDS, deadline - loop.time())
+            if all(Status(row["status"]).is_final for row in rows) or left <= 0:
+                return rows
+            await asyncio.sleep(left)
 
 
-def _warn_without_daemon(config: Path | None) -> None:
-    url = read_settings(config).settings.database_url.get_secret_value()
-    if is_running(url) is False:
-        err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
+def exit_code(rows: Sequence[Row], timeout: float | None) -> Exit:
+    """0: all succeeded, 1: any failed, 4: the time was up, which standard error then says."""
+    statuses = {Status(row["status"]) for row in rows}
+    if not all(status.is_final for status in statuses):
+        err.print(f"[red]error:[/] not all had ended after {timeout or 0:g} s")
+        return Exit.TIMED_OUT
+    return Exit.FAILED if Status.FAILED in statuses else Exit.OK
+
+
+def has_daemon(config: Path | None) -> bool | None:
+    """Whether a `tracker run` uses the database; None where nobody can tell."""
+    return is_running(read_settings(config).settings.database_url.get_secret_value())
+
+
+def name_of(row: Row) -> str:
+    """What people call it: HeyGen's id, or what is known before that."""
+    if row["video_translate_id"]:
+        return str(row["video_translate_id"])
+    language = f" ({row['output_language']})" if row["output_language"] else ""
+    return f"callback id {row['callback_id']}{language}"
 
 
 class _Lines(ChangeLines):
-    def update(self, rows: Mapping[str, Any]) -> None:
-        for name, row in rows.items():
+    def __enter__(self) -> "_Lines":  # type: ignore[override]
+        return self
+
+    def update(self, rows: Sequence[Row]) -> None:
+        for row in rows:
             failure = row["message"] if row["status"] == Status.FAILED else None
-            self.tell(name, row["status"], f": {failure}" if failure else "")
+            self.tell(name_of(row), row["status"], f": {failure}" if failure else "")
 
 
 class _Bars:
     """A progress bar per translation."""
 
-    def __init__(self, wanted: list[str]) -> None:
+    def __init__(self) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -98,17 +122,26 @@ class _Bars:
             TimeElapsedColumn(),
             console=out,
         )
-        self._bars = {one: self._progress.add_task(shown(one), total=2, status="") for one in wanted}
+        self._bars: dict[int, TaskID] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_Bars":
         self._progress.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def update(self, rows: Mapping[str, Any]) -> None:
-        for name, row in rows.items():
+    def update(self, rows: Sequence[Row]) -> None:
+        """Rows may come and go, and get their names later."""
+        for gone in self._bars.keys() - {row["id"] for row in rows}:
+            self._progress.remove_task(self._bars.pop(gone))
+        for row in rows:
+            if row["id"] not in self._bars:
+                self._bars[row["id"]] = self._progress.add_task("", total=2, status="")
             status = Status(row["status"])
             self._progress.update(
-                self._bars[name], completed=STEPS[status], status=f"[{COLOURS[status]}]{status}[/]"
+                self._bars[row["id"]],
+                description=shown(name_of(row)),
+                completed=STEPS[status],
+                status=f"[{COLOURS[status]}]{status}[/]",
             )

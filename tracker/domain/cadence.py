@@ -1,7 +1,7 @@
 """When a translation is asked about again: pure functions of its age and of what is known."""
 
 import zlib
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,10 +14,10 @@ AGE_SHARE = 1 / 30  # at 30 minutes of age: once a minute
 JITTER = 0.1  # spreads what was created together
 DAILY = timedelta(days=1)
 CONFIRMATIONS = 8  # unanswered questions about an end that a webhook reported, before we let it be
-TRUSTED_STRETCH = 4.0
-TRUST_NEEDS_ENDS = 5
-TRUST_SHARE = 0.9
+STRETCHES = ((10, 4.0), (5, 2.0))  # so many ends in a row by webhook stretch the intervals so much
 PROBE_LAST = timedelta(minutes=5)
+YOUNG = timedelta(minutes=30)  # for so long max_staleness is promised
+MARGIN = 0.9  # of max_staleness is planned; the rest is for the tick, the turn and the jitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +28,52 @@ class Cadence:
     max_interval: timedelta = timedelta(seconds=600)
     overdue_after: timedelta = timedelta(hours=1)
     give_up_after: timedelta = timedelta(days=7)
+    max_staleness: timedelta = timedelta(seconds=60)
+
+    @property
+    def longest_while_young(self) -> timedelta:
+        """The longest interval that keeps the promise of max_staleness."""
+        return max(self.max_staleness * MARGIN, self.min_interval)
 
 
-def webhook_stretch(end_sources: Collection[Source]) -> float:
-    """How much slower we may poll, judged by who first reported the latest ends."""
-    if len(end_sources) < TRUST_NEEDS_ENDS:
-        return 1.0
-    reported = sum(source is Source.WEBHOOK for source in end_sources)
-    return TRUSTED_STRETCH if reported / len(end_sources) >= TRUST_SHARE else 1.0
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """What lengthens the intervals: trust in webhooks, and the least the rate limit allows, by age."""
+
+    stretch: float = 1.0
+    young: timedelta = timedelta(0)
+    old: timedelta = timedelta(0)
 
 
-def interval(cadence: Cadence, age: timedelta, *, failures: int = 0, stretch: float = 1.0) -> timedelta:
-    """Eager while young, in proportion to age later, backing off while polls fail, daily at last."""
+def webhook_stretch(end_sources: Sequence[Source]) -> float:
+    """How much slower we may poll, judged by who first reported the latest ends, oldest first.
+
+    Trust grows with every end in a row that a webhook reported first, and one that polling had to
+    find takes it away.
+    """
+    in_a_row = 0
+    for source in reversed(end_sources):
+        if source is not Source.WEBHOOK:
+            break
+        in_a_row += 1
+    return next((stretch for needed, stretch in STRETCHES if in_a_row >= needed), 1.0)
+
+
+def interval(cadence: Cadence, age: timedelta, *, failures: int = 0, tempo: Tempo | None = None) -> timedelta:
+    """Eager while young, in proportion to age later, backing off while polls fail, daily at last.
+
+    A young one is asked often enough for max_staleness, however trusted webhooks are; only the rate
+    limit is stronger.
+    """
+    tempo = tempo or Tempo()
     if age > cadence.give_up_after:
         return DAILY
-    wanted = max(age, timedelta(0)) * AGE_SHARE * stretch
-    backed_off = cadence.min_interval * (1 << min(failures, 16)) if failures else timedelta(0)
-    return _bounded(cadence, max(wanted, backed_off))
+    wanted = _bounded(cadence, max(age, timedelta(0)) * AGE_SHARE * tempo.stretch)
+    if age < YOUNG:
+        wanted = min(wanted, cadence.longest_while_young)
+    if failures:
+        wanted = max(wanted, _bounded(cadence, cadence.min_interval * (1 << min(failures, 16))))
+    return max(wanted, tempo.young if age < YOUNG else tempo.old)
 
 
 def next_poll(
@@ -55,7 +84,7 @@ def next_poll(
     attention: Attention | None,
     *,
     failures: int,
-    stretch: float,
+    tempo: Tempo,
 ) -> datetime | None:
     """When to ask again after `seen`; None where there is nothing left to learn."""
     now = seen.observed_at
@@ -66,7 +95,9 @@ def next_poll(
         return current.next_poll_at  # whoever set it while we asked knows something newer
     if not status.is_final:
         age = now - current.started_at
-        return now + _jittered(cadence, interval(cadence, age, failures=failures, stretch=stretch), current)
+        return now + _jittered(cadence, interval(cadence, age, failures=failures, tempo=tempo), current)
+    if seen.partial and seen.status is status:
+        return now  # the answer to a question of its own has the urls, or the reason
     settled = seen.status is status and attention is None
     if settled or (attention is None and failures >= CONFIRMATIONS):
         return None
@@ -97,7 +128,8 @@ def _jittered(cadence: Cadence, wanted: timedelta, current: Translation) -> time
     if wanted == DAILY:
         return wanted
     share = zlib.crc32(f"{current.id}:{current.poll_count}".encode()) / 2**32
-    return _bounded(cadence, wanted * (1 - JITTER + 2 * JITTER * share))
+    longest = max(wanted, cadence.max_interval)
+    return min(max(wanted * (1 - JITTER + 2 * JITTER * share), cadence.min_interval), longest)
 
 
 def _bounded(cadence: Cadence, wanted: timedelta) -> timedelta:

@@ -21,12 +21,21 @@ def decide(current: Translation, seen: Observation) -> Change | None:
     if seen.hint or seen.status is None or seen.status is current.status:
         return None
     if seen.source is Source.MANUAL:
-        return Change(current.status, seen.status, "reopened by hand") if current.status.is_final else None
+        return _by_hand(current, seen.status)
     if current.status.is_final:
         if not settles_conflict(current, seen):
             return None
         return Change(current.status, seen.status, "conflict settled by the status endpoint")
     return Change(current.status, seen.status) if seen.status.rank > current.status.rank else None
+
+
+def _by_hand(current: Translation, wanted: Status) -> Change | None:
+    """A person reopens what has ended. What HeyGen refused to create has failed: nobody else will tell."""
+    if current.status.is_final:
+        return Change(current.status, wanted, "reopened by hand")
+    return (
+        Change(current.status, wanted, "HeyGen refused the submission") if wanted is Status.FAILED else None
+    )
 
 
 def contradicts(current: Translation, seen: Observation) -> bool:

@@ -54,6 +54,7 @@ class Observation:
     `status` is None where the source made no claim, or used a word we do not know; the raw word is
     in `provider_status`. `occurred_at` is HeyGen's own time of the event where it gives one.
     A `hint` only moves the next poll forward. What is not `authentic` may be untrue, its ids included.
+    `partial`: only the status was asked for, so that missing urls and reasons mean nothing yet.
     """
 
     source: Source
@@ -67,6 +68,7 @@ class Observation:
     problem: Problem | None = None
     hint: bool = False
     authentic: bool = True
+    partial: bool = False
 
     @property
     def is_informed(self) -> bool:

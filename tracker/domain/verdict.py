@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tracker.domain.cadence import Cadence, next_poll
+from tracker.domain.cadence import Cadence, Tempo, next_poll
 from tracker.domain.decide import Change, contradicts, decide, settles_conflict
 from tracker.domain.links import expires_at
 from tracker.domain.observation import Details, Observation, ProblemKind
@@ -46,13 +46,13 @@ class _Failing:
     error: str | None = None
 
 
-def judge(current: Translation, seen: Observation, cadence: Cadence, stretch: float = 1.0) -> Verdict:
+def judge(current: Translation, seen: Observation, cadence: Cadence, tempo: Tempo | None = None) -> Verdict:
     """Everything that `seen` does to `current`; nothing is read but the arguments."""
     change = decide(current, seen)
     updates = _forgotten(change) | _told(current, seen, change) | _ending(seen, change)
     failing = _failing(current, seen, change)
     attention = _attention(current, seen, change, updates.get("url", current.details.url), failing, cadence)
-    due = next_poll(cadence, current, seen, change, attention, failures=failing.count, stretch=stretch)
+    due = next_poll(cadence, current, seen, change, attention, failures=failing.count, tempo=tempo or Tempo())
     updates |= _differing(
         current,
         attention=attention,
@@ -141,7 +141,8 @@ def _attention(
     if current.attention is Attention.CONFLICT and not change and not settles_conflict(current, seen):
         return Attention.CONFLICT
     if status.is_final:
-        return Attention.URL_MISSING if status is Status.SUCCESS and not url else None
+        known = current.attention is Attention.URL_MISSING or not seen.partial
+        return Attention.URL_MISSING if status is Status.SUCCESS and not url and known else None
     return _attention_while_open(current, seen, change, failing, cadence)
 
 

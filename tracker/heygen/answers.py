@@ -13,6 +13,7 @@ KEY_CODES = frozenset({"unauthorized", "authentication_failed", "forbidden"})
 QUOTA_CODE = "quota_exceeded"
 LONGEST_WAIT = 86400.0
 SHOWN = 200  # characters of HeyGen's text in a message
+WORTH_A_RETRY = frozenset({401, 403, 408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +26,32 @@ class Answer:
     at: datetime
 
     def data(self) -> Mapping[str, Any]:
-        """The `data` of a good answer; raises HeyGenError for any other."""
+        """The `data` of a good answer, an object; raises HeyGenError for any other."""
+        data = self.payload().get("data")
+        if not isinstance(data, dict) or not data:
+            raise TransientError(f"{self.name} without data")
+        return data
+
+    def rows(self) -> list[Any]:
+        """The `data` of a good answer, a list; raises HeyGenError for any other."""
+        data = self.payload().get("data")
+        if not isinstance(data, list):
+            raise TransientError(f"{self.name} without a list")
+        return data
+
+    def payload(self) -> Mapping[str, Any]:
+        """The whole of a good answer; raises HeyGenError for any other."""
         try:
             payload = parse_json_object(self.body)
         except ValueError as error:
             self._refuse("", "")
-            raise TransientError(f"{self._name()}: {error}") from error
-        code, message = _error_of(payload)
-        self._refuse(code, message)
-        data = payload.get("data")
-        if not isinstance(data, dict) or not data:
-            raise TransientError(f"{self._name()} without data{f': {message}' if message else ''}")
-        return data
+            raise TransientError(f"{self.name}: {error}") from error
+        self._refuse(*_error_of(payload))
+        return payload
 
     def _refuse(self, code: str, message: str) -> None:
         """Raise what the HTTP status and HeyGen's own words stand for."""
-        said = f"{self._name()}{f': {message}' if message else ''}"
+        said = f"{self.name}{f': {message}' if message else ''}"
         if self.status_code in (401, 403) or code in KEY_CODES:
             raise KeyRejectedError(said)
         if self.status_code == 429:
@@ -49,6 +60,30 @@ class Answer:
             raise NotFoundError(said)
         if not 200 <= self.status_code < 300 or code or message:
             raise TransientError(said)
+
+    @property
+    def is_refusal(self) -> bool:
+        """True where the same request would be answered in the same way again."""
+        return 400 <= self.status_code < 500 and self.status_code not in WORTH_A_RETRY
+
+    @property
+    def looks_retired(self) -> bool:
+        """410, or 404, 405, a redirect or a web page that is no "not found" of HeyGen's own words.
+
+        What a retired endpoint answers is not known (heygen-api section 2).
+        """
+        try:
+            code, message = _error_of(parse_json_object(self.body))
+        except ValueError:
+            code, message = "", ""
+            if self.status_code < 400 and self.body.lstrip()[:1] == b"<":
+                return True
+        if self.status_code == 410:
+            return True
+        is_not_found = code == "not_found" or (
+            "not found" in message.lower() and len(message) > len("not found.")
+        )
+        return not is_not_found and (self.status_code in (404, 405) or 300 <= self.status_code < 400)
 
     def retry_after(self) -> float | None:
         """Seconds HeyGen asks us to wait, a day at most: a number or a date; None where it names neither."""
@@ -62,7 +97,9 @@ class Answer:
             return None
         return min(max(seconds, 0.0), LONGEST_WAIT)
 
-    def _name(self) -> str:
+    @property
+    def name(self) -> str:
+        """The HTTP status, with HeyGen's id of the request where it gave one."""
         request_id = as_text(self.headers.get("x-request-id", ""))
         return f"HTTP {self.status_code}{f' (request {request_id[:64]})' if request_id else ''}"
 

@@ -1,28 +1,37 @@
 """The one HTTP client for HeyGen: rate-limited, bounded in time and size, never following a redirect."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
 from httpx_aiohttp import AiohttpTransport
 
-from tracker.domain.observation import Observation
 from tracker.errors import RateLimitedError, TransientError
-from tracker.heygen import v2
 from tracker.heygen.answers import Answer
 
-ANSWER_BYTES = 2 * 1024 * 1024
+ANSWER_BYTES = 8 * 1024 * 1024  # a page of a hundred translations with all their links
 
 
 class HeyGenClient:
-    """Asks HeyGen; one for the process. `timeout` bounds a whole request, in seconds."""
+    """Asks HeyGen; one for the process. `timeout` bounds a whole request, in seconds.
+
+    `asked` is told the kind of each request that goes out.
+    """
 
     def __init__(
-        self, api_key: str, base_url: str, *, rate_limit: float, concurrency: int, timeout: float = 15.0
+        self,
+        api_key: str,
+        base_url: str,
+        *,
+        rate_limit: float,
+        concurrency: int,
+        timeout: float = 15.0,
+        asked: Callable[[str], None] = lambda _kind: None,
     ) -> None:
         limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._http = httpx.AsyncClient(
@@ -36,6 +45,7 @@ class HeyGenClient:
         self._timeout = timeout
         self._turn = AsyncLimiter(1, 1 / rate_limit)  # evenly spaced; larger buckets let bursts through
         self._silent_until = 0.0
+        self._asked = asked
 
     async def __aenter__(self) -> Self:
         return self
@@ -45,21 +55,33 @@ class HeyGenClient:
     ) -> None:
         await self._http.aclose()
 
-    async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
-        """Ask for the status of one translation; raises HeyGenError where none was learnt.
+    async def ask(
+        self,
+        kind: str,
+        path: str,
+        at: datetime,
+        *,
+        method: str = "GET",
+        params: Mapping[str, str | None] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request when its turn has come, and read the answer, whatever it says.
 
-        `at` is now: what is answered was true then, or later.
+        `kind` names it for the figures; params that are None are left out; `at` is now: what is
+        answered was true then, or later. Raises TransientError where no whole answer came, and
+        RateLimitedError, without asking, while HeyGen wants silence.
         """
-        return v2.read_status(video_translate_id, await self._get(v2.status_path(video_translate_id), at))
-
-    async def _get(self, path: str, at: datetime) -> Answer:
         await self._turn.acquire()
         loop = asyncio.get_running_loop()
         if (silence := self._silent_until - loop.time()) > 0:
             raise RateLimitedError("HeyGen asked for silence", retry_after=silence)
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        request = self._http.build_request(method, path, params=given or None, json=body, headers=headers)
+        self._asked(kind)
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._read(path, at)
+                answer = await self._read(request, at)
         except TimeoutError as error:
             raise TransientError(f"no answer within {self._timeout:g} s") from error
         except (
@@ -72,12 +94,15 @@ class HeyGenClient:
             self._silent_until = max(self._silent_until, loop.time() + (answer.retry_after() or 0.0))
         return answer
 
-    async def _read(self, path: str, at: datetime) -> Answer:
-        async with self._http.stream("GET", path) as response:
+    async def _read(self, request: httpx.Request, at: datetime) -> Answer:
+        response = await self._http.send(request, stream=True)
+        try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > ANSWER_BYTES:
                     raise TransientError(f"the answer is larger than {ANSWER_BYTES} bytes")
+        finally:
+            await response.aclose()
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, bytes(body), at)

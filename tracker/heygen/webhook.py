@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from tracker.domain.verdict import Outcome
 from tracker.heygen.payloads import as_object, as_text, as_time, as_url, first_text, parse_json_object
 from tracker.ports import Record
 
-__all__ = ["find_signer", "parse_json_object", "read_event", "read_unusable", "sign"]
+__all__ = ["find_signer", "parse_json_object", "read_event", "read_logged", "read_unusable", "sign"]
 
 SIGNATURE_HEADERS = ("signature", "heygen-signature")
 KEPT_OUT = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
@@ -63,6 +64,77 @@ def read_event(
 ) -> Record:
     """What an event says. Nothing unsigned is believed: it becomes a hint (heygen-api section 4)."""
     headers = list(headers)
+    told = _read(event)
+    kept: dict[str, str | None] = {
+        "event_id": as_text(event.get("event_id")) or _header(headers, "heygen-event-id"),
+        "event_type": told.event_type,
+        "video_translate_id": told.video_translate_id,
+        "callback_id": told.callback_id,
+    }
+    outcome, error = told.refusal()
+    delivery = _delivery(body, headers, received_at, signed_by, {**kept, "error": error})
+    if outcome is not None:
+        return Record(delivery=delivery, outcome=outcome)
+    authentic = signed_by is not None
+    return Record(
+        delivery=delivery,
+        observation=told.observation(Source.WEBHOOK, received_at, authentic=authentic, dated=False),
+    )
+
+
+def read_logged(entry: Mapping[str, Any], at: datetime) -> Observation | Outcome:
+    """What an entry of HeyGen's event log says, read `at`; or why it says nothing to us.
+
+    An entry is an event as a webhook brings it (heygen-api section 2); the API key vouches for it.
+    """
+    told = _read(entry)
+    outcome, _error = told.refusal()
+    return outcome or told.observation(Source.EVENT_LOG, at, authentic=True, dated=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An event as far as it is understood; nothing of it is believed yet."""
+
+    event_type: str | None
+    video_translate_id: str | None
+    callback_id: str | None
+    end: Status | None
+    occurred_at: datetime | None
+    data: Mapping[str, Any] = field(repr=False)
+
+    def refusal(self) -> tuple[Outcome | None, str | None]:
+        """Why nothing can be observed, or (None, None)."""
+        if self.event_type is None:
+            return Outcome.ERROR, "the event has no event_type"
+        if not self.event_type.startswith(ABOUT_TRANSLATIONS):
+            return Outcome.IGNORED, None
+        if self.video_translate_id is not None and not is_video_translate_id(self.video_translate_id):
+            return Outcome.ERROR, "the event's id is none that HeyGen gives out"
+        if self.video_translate_id is None and self.callback_id is None:
+            return (Outcome.ERROR, "the event names no translation") if self.end else (Outcome.UNKNOWN, None)
+        return None, None
+
+    def observation(
+        self, source: Source, observed_at: datetime, *, authentic: bool, dated: bool
+    ) -> Observation:
+        """An authentic end of a named translation, else a hint; `dated`: the time of a hint is told too."""
+        believed = authentic and self.end is not None and self.video_translate_id is not None
+        return Observation(
+            source=source,
+            observed_at=observed_at,
+            video_translate_id=self.video_translate_id,
+            callback_id=self.callback_id,
+            status=self.end if believed else None,
+            provider_status=self.event_type.rpartition(".")[2] if believed and self.event_type else None,
+            occurred_at=self.occurred_at if believed or dated else None,
+            details=_details(self.data) if believed else Details(),
+            hint=not believed,
+            authentic=authentic,
+        )
+
+
+def _read(event: Mapping[str, Any]) -> _Event:
     data = as_object(event.get("event_data"))
     event_type = as_text(event.get("event_type"))
     end = ENDS.get(event_type or "")
@@ -71,46 +143,14 @@ def read_event(
         "video_translation_id",
         *(("id",) if end else ()),
     )  # elsewhere `id` is another's
-    video_translate_id, callback_id = first_text(data, *ids), as_text(data.get("callback_id"))
-    told: dict[str, str | None] = {
-        "event_id": as_text(event.get("event_id")) or _header(headers, "heygen-event-id"),
-        "event_type": event_type,
-        "video_translate_id": video_translate_id,
-        "callback_id": callback_id,
-    }
-    outcome, error = _refusal(event_type, end, video_translate_id, callback_id)
-    delivery = _delivery(body, headers, received_at, signed_by, {**told, "error": error})
-    if outcome is not None:
-        return Record(delivery=delivery, outcome=outcome)
-    believed = end is not None and signed_by is not None and video_translate_id is not None
-    observation = Observation(
-        source=Source.WEBHOOK,
-        observed_at=received_at,
-        video_translate_id=video_translate_id,
-        callback_id=callback_id,
-        status=end if believed else None,
-        provider_status=event_type.rpartition(".")[2] if believed and event_type else None,
-        occurred_at=as_time(event.get("created_at")) if believed else None,
-        details=_details(data) if believed else Details(),
-        hint=not believed,
-        authentic=signed_by is not None,
+    return _Event(
+        event_type=event_type,
+        video_translate_id=first_text(data, *ids),
+        callback_id=as_text(data.get("callback_id")),
+        end=end,
+        occurred_at=as_time(event.get("created_at")),
+        data=data,
     )
-    return Record(delivery=delivery, observation=observation)
-
-
-def _refusal(
-    event_type: str | None, end: Status | None, video_translate_id: str | None, callback_id: str | None
-) -> tuple[Outcome | None, str | None]:
-    """Why nothing can be observed, or (None, None)."""
-    if event_type is None:
-        return Outcome.ERROR, "the event has no event_type"
-    if not event_type.startswith(ABOUT_TRANSLATIONS):
-        return Outcome.IGNORED, None
-    if video_translate_id is not None and not is_video_translate_id(video_translate_id):
-        return Outcome.ERROR, "the event's id is none that HeyGen gives out"
-    if video_translate_id is None and callback_id is None:
-        return (Outcome.ERROR, "the event names no translation") if end else (Outcome.UNKNOWN, None)
-    return None, None
 
 
 def _details(data: Mapping[str, Any]) -> Details:

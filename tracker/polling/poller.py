@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,9 +12,17 @@ from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation, Problem, ProblemKind
 from tracker.domain.status import Attention, Source
 from tracker.domain.translation import is_video_translate_id
-from tracker.errors import AccountError, NotFoundError, RateLimitedError, StoreError, TransientError
+from tracker.errors import (
+    AccountError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    StoreError,
+    TransientError,
+)
+from tracker.polling.doubt import Doubt
 from tracker.polling.gate import Gate, Reason
-from tracker.ports import Claim, Clock, Figures, PollerState, Record, StatusSource, Store
+from tracker.ports import Claim, Clock, Due, Figures, PollerState, Record, StatusSource, Store
 from tracker.tracking import Tracker
 
 log = structlog.get_logger("tracker.polling")
@@ -22,6 +31,7 @@ LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
 TOP_UP_SECONDS = 1.0
 TICK_SECONDS = 10.0
 TOLD_ONE_BY_ONE = 20
+SOON = 0.5  # of the shortest interval: what is due so soon fills a bulk question that is asked anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,10 @@ class Poller:
         self._clock, self._owner, self._pace = clock, owner, pace
         self.gate = Gate(pace.cadence, reason=Reason.NO_API_KEY if heygen is None else None)
         self.last_tick: datetime | None = None  # the latest that went through
+        self._doubt = Doubt()
+        self._alone_first = False
         self._polls: set[asyncio.Task[None]] = set()
-        self._fetches: set[asyncio.Task[Observation]] = set()
+        self._fetches: set[asyncio.Task[list[Observation]]] = set()
         self.outcomes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
 
@@ -74,13 +86,14 @@ class Poller:
             if room <= 0 and self.gate.reason is None and self._polls:
                 await asyncio.wait(self._polls, timeout=TOP_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            claims = await self._claim(room, due_by) if room > 0 else []
+            batch = self._batch_size  # it may change while we claim
+            claims = await self._claim(room, batch, due_by) if room > 0 else []
             self.last_tick = self._clock()
             if self._stopping.is_set():  # since we asked for them: nobody would wait for these polls
                 await self._store.release(claims)
                 return
-            for claim in claims:
-                self._begin(claim)
+            for question in _questions(claims, batch):
+                self._begin(question)
             if not claims or self.gate.reason is not None:
                 return
 
@@ -115,76 +128,113 @@ class Poller:
         if self._polls:
             await asyncio.wait(self._polls)
 
-    async def _claim(self, room: int, due_by: datetime | None) -> list[Claim]:
+    async def _claim(self, room: int, batch: int, due_by: datetime | None) -> list[Claim]:
         now = self._clock()
-        return await self._store.claim_due(now, room, self._owner, self._pace.lease, due_by or now)
+        soon = now + self._pace.cadence.min_interval * SOON if due_by is None else due_by
+        self._alone_first = not self._alone_first  # under load there is room for one question at a time
+        due = Due(due_by or now, soon, batch, self._alone_first)
+        return await self._store.claim_due(now, room, self._owner, self._pace.lease, due)
+
+    @property
+    def _batch_size(self) -> int:
+        return self._heygen.batch_size if self._heygen is not None else 1
 
     def _room(self) -> int:
         room = self.gate.room(self._clock(), self._pace.concurrency - len(self._polls))
         return 0 if self.gate.reason is not None and self._polls else room
 
-    def _begin(self, claim: Claim) -> None:
-        poll = asyncio.create_task(self._poll(claim), name=f"poll {claim.video_translate_id}")
+    def _begin(self, claims: list[Claim]) -> None:
+        poll = asyncio.create_task(self._poll(claims), name=f"poll {claims[0].video_translate_id}")
         self._polls.add(poll)
         poll.add_done_callback(self._polls.discard)
 
-    async def _poll(self, claim: Claim) -> None:
-        """One translation: ask, then store the answer or give the claim back. Raises nothing."""
-        fetch = asyncio.create_task(self._observe(claim.video_translate_id, self._clock()))
+    async def _poll(self, claims: list[Claim]) -> None:
+        """One question: ask, then store the answer or give the claims back. Raises nothing."""
+        fetch = asyncio.create_task(self._observe(claims, self._clock()))
         self._fetches.add(fetch)
         fetch.add_done_callback(self._fetches.discard)
         await asyncio.wait([fetch])
         try:
-            if fetch.cancelled():
-                await self._store.release([claim])
-            elif isinstance(error := fetch.exception(), AccountError):
-                await self._rest(claim, error)
+            error = None if fetch.cancelled() else fetch.exception()
+            if fetch.cancelled() or isinstance(error, RefusedError):  # refused: now they are asked one by one
+                await self._store.release(claims)
+            elif isinstance(error, AccountError):
+                await self._rest(claims, error)
             else:
-                await self._record(claim, fetch.result())
+                await self._record(claims, fetch.result())
         except StoreError as error:
-            # the claim lapses by itself, and somebody polls again
-            log.error("poll not stored", id=claim.video_translate_id, error=str(error))
+            # the claims lapse by themselves, and somebody polls again
+            log.error("poll not stored", id=claims[0].video_translate_id, count=len(claims), error=str(error))
         except Exception:
-            log.exception("poll not stored", id=claim.video_translate_id)
-            await self._put_off(claim)
+            log.exception("poll not stored", id=claims[0].video_translate_id, count=len(claims))
+            await self._put_off(claims)
 
-    async def _put_off(self, claim: Claim) -> None:
+    async def _put_off(self, claims: list[Claim]) -> None:
         """A poison row must not come due again at once."""
         try:
-            await self._store.release([claim], next_poll_at=self._clock() + self._pace.cadence.max_interval)
+            await self._store.release(claims, next_poll_at=self._clock() + self._pace.cadence.max_interval)
         except Exception:
-            log.exception("poll not stored", id=claim.video_translate_id)
+            log.exception("poll not stored", id=claims[0].video_translate_id, count=len(claims))
 
-    async def _observe(self, video_translate_id: str, now: datetime) -> Observation:
-        """What HeyGen says, or the problem in its way. Raises AccountError alone."""
+    async def _observe(self, claims: Sequence[Claim], now: datetime) -> list[Observation]:
+        """What HeyGen says of each, or the problem in its way. Raises AccountError and RefusedError alone."""
+        ids = [claim.video_translate_id for claim in claims]
+        good = [one for one in ids if is_video_translate_id(one)]
+        invalid = Problem(ProblemKind.INVALID_ID, "HeyGen gives out no such id; it is never asked for")
         try:
-            if self._heygen is not None and is_video_translate_id(video_translate_id):
-                return await self._heygen.fetch(video_translate_id, now)
-            problem = Problem(ProblemKind.INVALID_ID, "HeyGen gives out no such id; it is never asked for")
+            told = {one.video_translate_id: one for one in await self._ask(good, now)}
+            problem = invalid
         except NotFoundError as error:
-            problem = Problem(ProblemKind.NOT_FOUND, str(error))
+            told, problem = {}, Problem(ProblemKind.NOT_FOUND, str(error))
         except TransientError as error:
-            problem = Problem(ProblemKind.UNREACHABLE, str(error))
-        except AccountError:
+            told, problem = {}, Problem(ProblemKind.UNREACHABLE, str(error))
+        except (AccountError, RefusedError):
             raise
         except Exception as error:  # a poison answer must not be asked for again at once
-            log.exception("poll failed", id=video_translate_id)
-            problem = Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
-        return Observation(
-            source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
+            log.exception("poll failed", id=ids[0], count=len(ids))
+            told, problem = {}, Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
+        return [
+            told.get(one) or _learnt_nothing(one, problem if one in good else invalid, now) for one in ids
+        ]
+
+    async def _ask(self, ids: Sequence[str], now: datetime) -> list[Observation]:
+        """One question to HeyGen; one about a single translation brings its urls, too."""
+        if not ids or self._heygen is None:
+            return []
+        if len(ids) == 1:
+            return [await self._heygen.fetch(ids[0], now)]
+        return await self._heygen.fetch_many(ids, now)
+
+    async def _record(self, claims: Sequence[Claim], seen: Sequence[Observation]) -> None:
+        self._listen(seen)
+        await self._tracker.record(
+            [Record(observation=one, claim=claim) for one, claim in zip(seen, claims, strict=True)]
         )
+        for one in seen:
+            self._count(one.problem.kind if one.problem else (one.status or "unknown_word"))
+        told_nothing = [one for one in seen if one.problem is not None]
+        for one in told_nothing[:TOLD_ONE_BY_ONE]:
+            log.info("poll learnt nothing", id=one.video_translate_id, problem=str(one.problem))
+        if len(told_nothing) > TOLD_ONE_BY_ONE:
+            log.info("more polls learnt nothing", count=len(told_nothing) - TOLD_ONE_BY_ONE)
 
-    async def _record(self, claim: Claim, observation: Observation) -> None:
-        problem = observation.problem
-        if problem is None or problem.kind is ProblemKind.NOT_FOUND:
-            self._resume(observation.observed_at)
-        await self._tracker.record([Record(observation=observation, claim=claim)])
-        self._count(problem.kind if problem else (observation.status or "unknown_word"))
-        if problem is not None:
-            log.info("poll learnt nothing", id=claim.video_translate_id, problem=str(problem))
+    def _listen(self, seen: Sequence[Observation]) -> None:
+        """Whether HeyGen speaks to this account, and knows its translations."""
+        for one in seen:
+            if one.problem is None or one.problem.kind is ProblemKind.NOT_FOUND:
+                self._resume(one.observed_at)
+        before = self._doubt.is_raised
+        self._doubt.hear(seen)
+        if self._doubt.is_raised and not before:
+            log.error(
+                "HeyGen knows none of the translations",
+                advice="check that TRACKER_HEYGEN_API_KEY is of the account that made them",
+            )
+        elif before and not self._doubt.is_raised:
+            log.warning("HeyGen knows translations again")
 
-    async def _rest(self, claim: Claim, error: AccountError) -> None:
-        """The whole account waits; the translation is only put off."""
+    async def _rest(self, claims: Sequence[Claim], error: AccountError) -> None:
+        """The whole account waits; the translations are only put off."""
         reason, retry_after = Reason.KEY_REJECTED, None
         if isinstance(error, RateLimitedError):
             reason = Reason.QUOTA_EXCEEDED if error.quota else Reason.RATE_LIMITED
@@ -201,7 +251,7 @@ class Poller:
                 advice=ADVICE[reason],
             )
         self._count(reason)
-        await self._store.release([claim], next_poll_at=until)
+        await self._store.release(claims, next_poll_at=until)
 
     def _count(self, outcome: str) -> None:
         self.outcomes[str(outcome)] += 1
@@ -210,11 +260,26 @@ class Poller:
     @property
     def state(self) -> PollerState:
         """For pages and probes: when it last ticked, and why it rests."""
-        return PollerState(self.last_tick, self.gate.reason, self.gate.until)
+        return PollerState(
+            self.last_tick, self.gate.reason, self.gate.until, knows_translations=not self._doubt.is_raised
+        )
 
     def _resume(self, asked_at: datetime) -> None:
         if (reason := self.gate.open(asked_at)) is not None:
             log.warning("polling resumed", after=reason)
+
+
+def _questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:
+    """What is asked together: as many as fit into a bulk question, the others one by one."""
+    together = [claim for claim in claims if not claim.alone]
+    yield from ([claim] for claim in claims if claim.alone)
+    yield from (together[start : start + batch] for start in range(0, len(together), batch))
+
+
+def _learnt_nothing(video_translate_id: str, problem: Problem, now: datetime) -> Observation:
+    return Observation(
+        source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
+    )
 
 
 ADVICE = {

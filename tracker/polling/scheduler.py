@@ -21,11 +21,20 @@ class Ticker:
         self._clock = clock
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._running: set[asyncio.Task[None]] = set()
+        self._errands: set[str] = set()
         self._failing: set[str] = set()
         self._ends: dict[str, float] = {}  # by the loop's clock
 
-    def every(self, seconds: float, name: str, call: Callable[[], Awaitable[None]]) -> None:
-        """Call `call` at once and then every `seconds`."""
+    def every(
+        self, seconds: float, name: str, call: Callable[[], Awaitable[object]], *, errand: bool = False
+    ) -> None:
+        """Call `call` at once and then every `seconds`.
+
+        An `errand` may take long and come seldom, so that its silence means nothing, and a stop
+        does not wait for it: what it has begun is gone on with at the next start.
+        """
+        if errand:
+            self._errands.add(name)
         self._scheduler.add_job(
             self._shielded,
             "interval",
@@ -40,7 +49,7 @@ class Ticker:
 
     def start(self) -> None:
         now = asyncio.get_running_loop().time()
-        self._ends = {job.id: now for job in self._scheduler.get_jobs()}
+        self._ends = {job.id: now for job in self._scheduler.get_jobs() if job.id not in self._errands}
         self._scheduler.start()
 
     @property
@@ -56,12 +65,15 @@ class Ticker:
         """Start nothing more; wait up to `patience` seconds for what is under way."""
         if self.is_running:  # it may be what has died
             self._scheduler.pause()
+        for task in self._running:
+            if task.get_name() in self._errands:
+                task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=patience)
         if self.is_running:
             self._scheduler.shutdown(wait=False)
 
-    async def _shielded(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
+    async def _shielded(self, name: str, call: Callable[[], Awaitable[object]]) -> None:
         """APScheduler cancels at shutdown what runs; a task of our own goes on to its end."""
         task = asyncio.create_task(self._guarded(name, call), name=name)
         self._running.add(task)
@@ -69,7 +81,7 @@ class Ticker:
         with suppress(asyncio.CancelledError):  # APScheduler would log it as a failure
             await asyncio.shield(task)
 
-    async def _guarded(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, name: str, call: Callable[[], Awaitable[object]]) -> None:
         """One failure must not end the ticking: it is told once, and so is its end."""
         try:
             await call()
@@ -86,4 +98,5 @@ class Ticker:
                 log.warning("tick works again", tick=name)
             self._failing.discard(name)
         finally:
-            self._ends[name] = asyncio.get_running_loop().time()
+            if name not in self._errands:
+                self._ends[name] = asyncio.get_running_loop().time()

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, CursorResult, Row, exists, ins
 
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
-from tracker.domain.status import OPEN_STATUSES, Status
+from tracker.domain.status import OPEN_STATUSES, Source, Status
 from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome, Verdict
 from tracker.ports import Claim, Judge, Record, Recorded
@@ -90,22 +90,34 @@ class Intake:
     def _observe(self, record: Record, delivery_id: int | None) -> Recorded:
         if (seen := record.observation) is None:
             return Recorded(outcome=record.outcome)
-        found = self._find_claimed(record.claim) if record.claim else self._find(seen)
+        found = self._find_meant(record, seen)
         if record.claim and not found:
             return Recorded(outcome=Outcome.UNCHANGED)  # came too late: somebody else polls it now
-        found = self._unite(found, seen)
-        is_new = not found and _can_be_tracked(seen)
+        if any(self._was_before_reopening(one, seen) for one in found):
+            return Recorded(outcome=Outcome.UNCHANGED)
+        united = self._unite(found, seen)
+        is_bound, found = united is not found, united
+        is_new = not found and record.adopt and _can_be_tracked(seen)
         if is_new:
             found = [self._begin(seen)]
         results = [self._apply(current, record, seen, delivery_id) for current in found]
         if not results:
             return Recorded(outcome=Outcome.UNKNOWN)
         outcome = Outcome.APPLIED if is_new and not seen.hint else results[0].outcome
-        return replace(results[0], is_new=is_new, outcome=outcome)
+        return replace(results[0], is_new=is_new, is_bound=is_bound, outcome=outcome)
 
     def _select(self, *where: ColumnElement[bool]) -> list[Translation]:
         rows = self.connection.execute(select(*COLUMNS).where(*where).order_by(translations.c.id))
         return [as_translation(row) for row in rows]
+
+    def _find_meant(self, record: Record, seen: Observation) -> list[Translation]:
+        if record.claim is not None:
+            return self._find_claimed(record.claim)
+        if record.translation_id is not None:
+            return self._select(
+                translations.c.id == record.translation_id, translations.c.video_translate_id.is_(None)
+            )
+        return self._find(seen)
 
     def _find_claimed(self, claim: Claim) -> list[Translation]:
         """The claimed translation, unless the claim has lapsed and somebody else holds it."""
@@ -127,9 +139,18 @@ class Intake:
         return self._find_waiting(seen) or self._select(translations.c.callback_id == seen.callback_id)[:1]
 
     def _find_waiting(self, seen: Observation) -> list[Translation]:
-        """The oldest row that has this callback_id and still waits for its video_translate_id."""
-        return self._select(
+        """The row that has this callback_id and still waits for its video_translate_id, if any.
+
+        The languages of one request share the callback_id: the row of the same language goes first,
+        then one that names none, then the oldest, for languages go by several names. What has ended
+        without an id, as a refused submission, only comes last.
+        """
+        waiting = self._select(
             translations.c.callback_id == seen.callback_id, translations.c.video_translate_id.is_(None)
+        )
+        wanted = {None: 1, seen.details.output_language: 0}
+        return sorted(
+            waiting, key=lambda row: (row.status.is_final, wanted.get(row.details.output_language, 2))
         )[:1]
 
     def _unite(self, found: list[Translation], seen: Observation) -> list[Translation]:
@@ -158,6 +179,21 @@ class Intake:
             deliveries.c.outcome == Outcome.HINT,
         )
         return bool(self.connection.scalar(select(hinted)))
+
+    def _was_before_reopening(self, found: Translation, seen: Observation) -> bool:
+        """True for the log's word of an end that a person has undone since, as far as its time tells.
+
+        The log repeats for months what happened once; a webhook's repetition is known by its body.
+        """
+        if seen.source is not Source.EVENT_LOG or seen.status is None or found.status.is_final:
+            return False
+        reopened = self.connection.scalar(
+            select(changes.c.observed_at)
+            .where(changes.c.translation_id == found.id, changes.c.source == Source.MANUAL)
+            .order_by(changes.c.id.desc())
+            .limit(1)
+        )
+        return reopened is not None and (seen.occurred_at is None or seen.occurred_at <= reopened)
 
     def _begin(self, seen: Observation) -> Translation:
         new = insert(translations).values(

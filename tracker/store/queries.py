@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
-from tracker.domain.status import FINAL_STATUSES, Source
+from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Source
 from tracker.store.tables import changes, translations
 
 
@@ -48,6 +48,24 @@ def recent_end_sources(connection: Connection, limit: int) -> list[Source]:
     ends = changes.c.new_status.in_(FINAL_STATUSES)
     rows = connection.execute(select(changes.c.source).where(ends).order_by(changes.c.id.desc()).limit(limit))
     return [Source(row.source) for row in rows]
+
+
+def count_open(connection: Connection, young_since: datetime) -> tuple[int, int]:
+    """How many open translations with an id there are: tracked since then, and older ones."""
+    wanted = select(func.count()).where(
+        translations.c.status.in_(OPEN_STATUSES), translations.c.video_translate_id.is_not(None)
+    )
+    young = connection.scalar(wanted.where(translations.c.created_at > young_since)) or 0
+    return young, (connection.scalar(wanted) or 0) - young
+
+
+def oldest_open(connection: Connection) -> datetime | None:
+    """Since when the oldest open translation is tracked; None where all have ended."""
+    is_open = translations.c.status.in_(OPEN_STATUSES)
+    oldest: datetime | None = connection.scalar(
+        select(translations.c.created_at).where(is_open).order_by(translations.c.created_at).limit(1)
+    )
+    return oldest
 
 
 def counts(connection: Connection) -> list[tuple[str, str | None, int]]:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from tracker.domain.status import Source
+from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
-from tracker.ports import Claim, Clock, Judge, Record, Recorded
-from tracker.store import claims, queries, schema
+from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
+from tracker.store import binding, claims, memory, queries, schema, secret_use, submissions
 from tracker.store.engine import READERS, Engines
 from tracker.store.intake import store_all
 from tracker.store.writer import Writer, translated
@@ -64,11 +65,18 @@ class Repository:
         return await self._write(lambda connection: store_all(connection, records, judge, self._clock()))
 
     async def claim_due(
-        self, now: datetime, limit: int, owner: str, lease: timedelta, due_by: datetime | None = None
+        self, now: datetime, requests: int, owner: str, lease: timedelta, due: Due | None = None
     ) -> list[Claim]:
-        """Take up to `limit` translations that nobody holds and whose poll is due by `due_by` (None: now)."""
+        """Take what nobody holds and is `due` (None: now), as much as `requests` questions can ask about."""
         return await self._write(
-            partial(claims.claim_due, now=now, limit=limit, owner=owner, lease=lease, due_by=due_by or now)
+            partial(
+                claims.claim_due,
+                now=now,
+                requests=requests,
+                owner=owner,
+                lease=lease,
+                due=due or Due(now, now),
+            )
         )
 
     async def release(self, held: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
@@ -86,6 +94,79 @@ class Repository:
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Who first reported the latest ends, newest first."""
         return await self._read(partial(queries.recent_end_sources, limit=limit))
+
+    async def count_open(self, young_since: datetime) -> tuple[int, int]:
+        """How many open translations with an id there are: tracked since then, and older ones."""
+        return await self._read(partial(queries.count_open, young_since=young_since))
+
+    async def oldest_open(self) -> datetime | None:
+        """Since when the oldest open translation is tracked; None where all have ended."""
+        return await self._read(queries.oldest_open)
+
+    async def hasten(self, by: datetime) -> int:
+        """Let no open translation be polled later than `by`; returns how many that concerned."""
+        return await self._write(partial(claims.hasten, by=by))
+
+    async def recall(self, name: str) -> Any:
+        """The JSON value remembered under that name; None where there is none."""
+        return await self._read(partial(memory.recall, name=name))
+
+    async def remember(self, name: str, value: Any) -> None:
+        """Remember a JSON value between runs."""
+        await self._write(partial(memory.remember, name=name, value=value, now=self._clock()))
+
+    async def plan_submission(self, order: Order, key: str, until: datetime) -> Submission:
+        """Store an order and a row for each of its translations; ours alone until `until`."""
+        now = self._clock()
+        return await self._write(partial(submissions.plan, order=order, key=key, now=now, until=until))
+
+    async def get_submission(self, number: int) -> Submission | None:
+        """The submission of that number; None where there is none."""
+        return await self._read(partial(submissions.load, number=number))
+
+    async def due_submissions(self, now: datetime) -> list[Submission]:
+        """The submissions that somebody has to see to."""
+        return await self._read(partial(submissions.due, now=now))
+
+    async def send_submission(
+        self, known: Submission, api_version: str, until: datetime
+    ) -> Submission | None:
+        """Note that it goes out now; None where it is no longer what `known` says. Ours until `until`."""
+        sent = partial(submissions.send, known=known, api_version=api_version, now=self._clock(), until=until)
+        return await self._write(sent)
+
+    async def put_off_submission(
+        self, known: Submission, error: str, until: datetime, *, unsent: bool = False, uncounted: bool = False
+    ) -> bool:
+        """Note why an attempt brought no ids; `unsent`: none can have reached HeyGen; False: outdated."""
+        put_off = partial(
+            submissions.put_off, known=known, error=error, until=until, unsent=unsent, uncounted=uncounted
+        )
+        return await self._write(put_off)
+
+    async def settle_submission(
+        self, known: Submission, state: SubmissionState, error: str | None, until: datetime | None = None
+    ) -> bool:
+        """Give it its last state; `until`: when somebody sees to what is left. False: outdated."""
+        return await self._write(
+            partial(submissions.settle, known=known, state=state, error=error, until=until)
+        )
+
+    async def bind_submission(self, number: int, created: Created) -> None:
+        """Give HeyGen's ids to its rows, in one transaction; once more changes nothing."""
+        await self._write(partial(binding.bind, number=number, created=created, now=self._clock()))
+
+    async def waiting_of_submission(self, number: int) -> list[int]:
+        """The numbers of its open rows without an id."""
+        return await self._read(partial(submissions.list_waiting, number=number))
+
+    async def rows_of_submission(self, number: int) -> list[dict[str, Any]]:
+        """Its translations, ordered by id."""
+        return await self._read(partial(submissions.list_rows, number=number))
+
+    async def secret_use(self) -> dict[str, tuple[datetime, int]]:
+        """When each webhook secret last signed a webhook, and how many it signed, by name."""
+        return await self._read(secret_use.secret_use)
 
     async def list_translations(
         self,

@@ -1,5 +1,7 @@
 """The tables of the SQL contract. People query and join them, and insert into the first one."""
 
+from enum import StrEnum
+
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -16,6 +18,7 @@ from sqlalchemy import (
 )
 
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Attention, Source, Status
+from tracker.domain.submission import SubmissionState
 from tracker.domain.verdict import Outcome
 from tracker.store.types import BigKey, UtcTime, utc_now
 
@@ -30,7 +33,7 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, words: type[Status] | type[Attention] | type[Source] | type[Outcome]) -> str:
+def _one_of(column: str, words: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
 
 
@@ -114,6 +117,7 @@ translations = Table(
     ),
     Column("updated_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("finished_at", UtcTime, comment="when it ended: HeyGen's time, else when the end was seen"),
+    Column("submission_id", BigKey, comment="the row of submissions that created it; null: others did"),
     CheckConstraint(_one_of("status", Status), name="status"),
     CheckConstraint(_one_of("attention", Attention), name="attention"),
     CheckConstraint("video_translate_id IS NOT NULL OR callback_id IS NOT NULL", name="names_something"),
@@ -137,6 +141,12 @@ translations = Table(
         postgresql_where=text("attention IS NOT NULL"),
     ),
     Index("ix_translations_url_expires_at", "url_expires_at"),
+    Index(
+        "ix_translations_submission_id",
+        "submission_id",
+        sqlite_where=text("submission_id IS NOT NULL"),
+        postgresql_where=text("submission_id IS NOT NULL"),
+    ),
     comment="one row per tracked HeyGen video translation",
 )
 
@@ -208,4 +218,48 @@ changes = Table(
     CheckConstraint(_one_of("new_status", Status), name="new_status"),
     CheckConstraint(_one_of("source", Source), name="source"),
     comment="one row per status change; replayed in order they give translations.status",
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column(
+        "idempotency_key",
+        String(255),
+        nullable=False,
+        unique=True,
+        comment="sent to HeyGen with every attempt",
+    ),
+    Column("request", Text, nullable=False, comment="JSON: what HeyGen is asked to create"),
+    Column(
+        "state",
+        String(16),
+        nullable=False,
+        server_default="planned",
+        comment="planned, sent (no answer yet), done, refused, or unanswered (given up)",
+    ),
+    Column("api_version", String(8), comment="the HeyGen API it was sent to"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text, comment="why the latest attempt brought no ids"),
+    Column("created_at", UtcTime, nullable=False, server_default=utc_now()),
+    Column("sent_at", UtcTime, comment="when it was first sent"),
+    Column("next_attempt_at", UtcTime, comment="when to try again; null: nothing is left to do"),
+    CheckConstraint(_one_of("state", SubmissionState), name="state"),
+    Index(
+        "ix_submissions_due",
+        "next_attempt_at",
+        sqlite_where=text("next_attempt_at IS NOT NULL"),
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
+    ),
+    comment="one row per request that asked HeyGen to create translations",
+)
+
+tracker_state = Table(
+    "tracker_state",
+    metadata,
+    Column("name", String(64), primary_key=True, comment="what is remembered"),
+    Column("value", Text, nullable=False, comment="JSON"),
+    Column("updated_at", UtcTime, nullable=False, server_default=utc_now()),
+    comment="what the tracker remembers between runs; not for other programs",
 )

@@ -106,14 +106,10 @@ class Admin:
         age = (self.clock() - state.last_tick).total_seconds() if state.last_tick else None
         if age is None or age > TICK_TOO_OLD:
             problems.append("poller")
-        polling: dict[str, Any] = {
-            "last_tick_age_seconds": age,
-            "state": "paused" if state.paused else "polling",
-        }
-        if state.paused:
-            polling |= {"reason": state.paused, "until": state.until}
+        polling = {"last_tick_age_seconds": age, **_polling(state)}
         body = {"status": "not ready" if problems else "ready", "problems": problems, "database": database}
-        return Json({**body, "poller": polling}, 503 if problems else 200)
+        webhooks = {"delivery_rate": state.delivery_rate, "problems": state.webhook_problems}
+        return Json({**body, "poller": polling, "webhooks": webhooks}, 503 if problems else 200)
 
     async def openapi(self, _request: Request) -> Response:
         return Json(openapi())
@@ -138,6 +134,22 @@ def create_admin_app(admin: Admin, *, token: str | None, any_host: bool) -> Star
         middleware=[Middleware(Guard, token=token, any_host=any_host)],
         max_body_size=MAX_BODY_BYTES,
     )
+
+
+def _polling(state: PollerState) -> dict[str, Any]:
+    """How polling goes, for /readyz; times in seconds."""
+    told: dict[str, Any] = {
+        "state": "paused" if state.paused else "polling",
+        "heygen_api": state.api,
+        "mode": state.mode,
+        "staleness_seconds": state.staleness,
+        "max_staleness_seconds": state.promised,
+    }
+    if state.paused:
+        told |= {"reason": state.paused, "until": state.until}
+    if not state.knows_translations:
+        told["account"] = "HeyGen knows none of the translations: is the API key of another account?"
+    return told
 
 
 def _unexpected(_request: Request, _error: Exception) -> Response:

@@ -70,6 +70,7 @@ def _schemas() -> dict[str, Any]:
         "id": {"type": "integer"},
         "status": {"type": "string", "enum": ["pending", "running", "success", "failed"]},
         "duration_seconds": {"type": ["number", "null"]},
+        "submission_id": {"type": ["integer", "null"]},
         "poll_count": {"type": "integer"},
         "poll_failures": {"type": "integer"},
         "changes": {"type": "array", "items": {"type": "object"}, "description": "only when one is shown"},

@@ -37,7 +37,10 @@ class Events(Protocol):
 
 
 class Receiver:
-    """Answers webhooks; 2xx only once the delivery is committed together with its effect."""
+    """Answers webhooks; 2xx only once the delivery is committed together with its effect.
+
+    `secrets` is asked at each webhook for those that are valid now, by name.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class Receiver:
         events: Events,
         clock: Clock,
         *,
-        secrets: Mapping[str, str],
+        secrets: Callable[[], Mapping[str, str]],
         tokens: Sequence[str],
         refused: Callable[[int], None],
         body_seconds: float = BODY_SECONDS,
@@ -60,14 +63,14 @@ class Receiver:
         """POST /webhooks/heygen: believed where one of the secrets signed it."""
         if request.method != "POST":
             return probe_answer(request)
-        if not self._secrets:
+        if not (secrets := self._secrets()):
             log.error("webhook refused: no secret is configured", advice="set TRACKER_WEBHOOK_SECRET")
             return self._refuse(503, "this tracker has no webhook secret yet", RETRY_AFTER)
         body = await self._read_body(request)
         if isinstance(body, Response):
             return body
         headers = _headers(request)
-        signed_by = self._events.find_signer(body, headers, self._secrets)
+        signed_by = self._events.find_signer(body, headers, secrets)
         if signed_by is None:
             log.warning("webhook refused: no valid signature", client=_client(request), bytes=len(body))
             return self._refuse(401, "the signature is missing or not ours")

@@ -167,6 +167,12 @@ def test_a_broken_file_of_settings_is_told(tracker: Program, text: str | None, t
         ({"callback_tokens": "private"}, "TRACKER_CALLBACK_TOKENS: is not JSON"),
         ({"admin_listen": "0.0.0.0:1"}, "TRACKER_ADMIN_TOKEN: is required"),
         ({"poll_min_interval": "2h"}, "is larger than TRACKER_POLL_MAX_INTERVAL"),
+        (
+            {"max_staleness": "10s"},
+            "TRACKER_MAX_STALENESS: is smaller than TRACKER_POLL_MIN_INTERVAL",
+        ),
+        ({"discover_adopt": "prefix:"}, "TRACKER_DISCOVER_ADOPT: is neither none, all, nor prefix:"),
+        ({"webhook_url": "https://a:private@x/"}, "TRACKER_WEBHOOK_URL: string should match pattern"),
     ],
 )
 def test_a_wrong_setting_is_named_and_its_value_is_not(

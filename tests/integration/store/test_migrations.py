@@ -1,6 +1,7 @@
 """Migrations on a real SQLite file, by our own code and by the alembic command."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -100,10 +101,9 @@ def test_the_migrations_make_the_very_constraints_that_the_program_knows(
 
 
 def parts(sql: str | None) -> list[str]:
-    """The lines of a CREATE statement, whatever their order."""
-    return sorted(
-        line.strip().rstrip(",").replace(" CHECK ((", " CHECK (") for line in (sql or "").splitlines()
-    )
+    """The lines of a CREATE statement, whatever their order; SQLite adds a column on the last one's line."""
+    lines = re.split(r"\n|, (?=\w+ (?:INTEGER|VARCHAR|TEXT|FLOAT)\b)", sql or "")
+    return sorted(line.strip().rstrip(",").replace(" CHECK ((", " CHECK (") for line in lines)
 
 
 def alembic(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

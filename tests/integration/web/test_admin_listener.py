@@ -46,7 +46,7 @@ def create_app(
 ) -> Starlette:
     async def expose() -> tuple[bytes, str]:
         counts = await core.repository.counts()
-        text = core.metrics.expose(counts, oldest_due_age=0.0, paused=poller().paused, stretch=1.0)
+        text = core.metrics.expose(counts, oldest_due_age=0.0, poller=poller(), stretch=1.0)
         return text, core.metrics.content_type
 
     admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose)
@@ -350,7 +350,15 @@ def test_ready_says_what_works(client: Client) -> None:
             "status": "ready",
             "problems": [],
             "database": "ok",
-            "poller": {"last_tick_age_seconds": 1.0, "state": "polling"},
+            "poller": {
+                "last_tick_age_seconds": 1.0,
+                "state": "polling",
+                "heygen_api": None,
+                "mode": None,
+                "staleness_seconds": None,
+                "max_staleness_seconds": None,
+            },
+            "webhooks": {"delivery_rate": None, "problems": []},
         },
     )
 
@@ -364,9 +372,49 @@ def test_a_paused_poller_is_ready_and_says_why_it_rests(serve: Serve, core: Core
     assert answer.json()["poller"] == {
         "last_tick_age_seconds": 0.0,
         "state": "paused",
+        "heygen_api": None,
+        "mode": None,
+        "staleness_seconds": None,
+        "max_staleness_seconds": None,
         "reason": "HeyGen refuses the API key",
         "until": "2026-11-23T12:00:30Z",
     }
+
+
+def test_ready_says_which_api_is_spoken_and_how_polling_goes(serve: Serve, core: Core) -> None:
+    state = PollerState(
+        NOON,
+        api="v3",
+        mode="saturated",
+        staleness=71.5,
+        promised=60.0,
+        webhook_problems=("disabled",),
+        delivery_rate=0.75,
+    )
+
+    answer = get(serve(core, poller=lambda: state), "/readyz")
+
+    assert (answer.status, answer.json()["webhooks"]) == (
+        200,
+        {"delivery_rate": 0.75, "problems": ["disabled"]},
+    )
+    assert answer.json()["poller"] == {
+        "last_tick_age_seconds": 0.0,
+        "state": "polling",
+        "heygen_api": "v3",
+        "mode": "saturated",
+        "staleness_seconds": 71.5,
+        "max_staleness_seconds": 60.0,
+    }
+
+
+def test_ready_says_that_the_key_seems_to_be_of_another_account(serve: Serve, core: Core) -> None:
+    strangers = PollerState(NOON, knows_translations=False)
+
+    answer = get(serve(core, poller=lambda: strangers), "/readyz")
+
+    assert answer.status == 200
+    assert "another account" in answer.json()["poller"]["account"]
 
 
 @pytest.mark.parametrize("last_tick", [None, NOON - timedelta(seconds=31)])

@@ -64,7 +64,7 @@ def client(shared_core: Core) -> Iterator[Client]:
         shared_core.tracker.record,
         webhook,
         lambda: NOON,
-        secrets=SECRETS,
+        secrets=lambda: SECRETS,
         tokens=[TOKEN],
         refused=lambda _: None,
     )
@@ -103,7 +103,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
                 record,
                 webhook,
                 lambda: NOON,
-                secrets=secrets,
+                secrets=lambda: secrets,
                 tokens=tokens,
                 refused=refused.append,
                 body_seconds=body_seconds,
@@ -834,7 +834,9 @@ def test_what_is_being_stored_when_the_listener_stops_is_answered_first(core: Co
         stored: list[Recorded] = await core.tracker.record(records)
         return stored
 
-    receiver = Receiver(slow, webhook, lambda: NOON, secrets=SECRETS, tokens=[], refused=lambda _: None)
+    receiver = Receiver(
+        slow, webhook, lambda: NOON, secrets=lambda: SECRETS, tokens=[], refused=lambda _: None
+    )
     answers: list[Answer] = []
     with ExitStack() as serving:
         client = serving.enter_context(served(create_public_app(receiver), stop_seconds=DEADLINE))

@@ -11,8 +11,9 @@ from tracker.domain.cadence import (
     CONFIRMATIONS,
     DAILY,
     JITTER,
-    TRUSTED_STRETCH,
+    YOUNG,
     Cadence,
+    Tempo,
     interval,
     next_poll,
     probe_after,
@@ -38,9 +39,9 @@ def due(
     attention: Attention | None = None,
     *,
     failures: int = 0,
-    stretch: float = 1.0,
+    tempo: Tempo = Tempo(),  # noqa: B008
 ) -> datetime | None:
-    return next_poll(CADENCE, current, seen, change, attention, failures=failures, stretch=stretch)
+    return next_poll(CADENCE, current, seen, change, attention, failures=failures, tempo=tempo)
 
 
 def wait(current: Translation, seen: Observation) -> timedelta:
@@ -75,27 +76,70 @@ def test_polls_that_fail_back_off() -> None:
 
 
 def test_webhooks_that_arrive_reliably_slow_polling_down() -> None:
-    assert interval(CADENCE, timedelta(minutes=30), stretch=4.0) == seconds(240)
+    assert interval(CADENCE, timedelta(minutes=30), tempo=Tempo(4.0)) == seconds(240)
 
 
-@given(st.timedeltas(), st.integers(0, 10**9), st.sampled_from([1.0, TRUSTED_STRETCH]))
-def test_every_interval_is_within_its_bounds(age: timedelta, failures: int, stretch: float) -> None:
-    wanted = interval(CADENCE, min(age, timedelta(days=10**6)), failures=failures, stretch=stretch)
+def test_a_young_one_is_asked_about_in_time_for_max_staleness_however_trusted_webhooks_are() -> None:
+    almost = YOUNG - seconds(1)
+    assert interval(CADENCE, almost, tempo=Tempo(1.0)) == seconds(54)
+    assert interval(CADENCE, almost, tempo=Tempo(4.0)) == seconds(54)
+    assert interval(CADENCE, timedelta(minutes=2), tempo=Tempo(4.0)) == seconds(16)
+    assert interval(CADENCE, YOUNG, tempo=Tempo(4.0)) == seconds(240)
+
+
+def test_the_shortest_interval_of_the_settings_is_stronger_than_max_staleness() -> None:
+    slow = Cadence(min_interval=seconds(120), max_staleness=seconds(60))
+    assert slow.longest_while_young == seconds(120)
+    assert interval(slow, timedelta(minutes=5)) == seconds(120)
+
+
+def test_the_rate_limit_lengthens_the_intervals_by_age() -> None:
+    tempo = Tempo(young=seconds(90), old=seconds(900))
+    assert interval(CADENCE, seconds(0), tempo=tempo) == seconds(90)
+    assert interval(CADENCE, YOUNG, tempo=tempo) == seconds(900)
+    assert interval(CADENCE, seconds(0), failures=3, tempo=tempo) == seconds(120)
+    assert interval(CADENCE, timedelta(days=8), tempo=tempo) == DAILY
+
+
+tempos = st.builds(Tempo, st.sampled_from([1.0, 2.0, 4.0]), st.just(timedelta(0)), st.just(timedelta(0)))
+
+
+@given(st.timedeltas(), st.integers(0, 10**9), tempos)
+def test_every_interval_is_within_its_bounds(age: timedelta, failures: int, tempo: Tempo) -> None:
+    wanted = interval(CADENCE, min(age, timedelta(days=10**6)), failures=failures, tempo=tempo)
     assert CADENCE.min_interval <= wanted <= CADENCE.max_interval or wanted == DAILY
+
+
+@given(
+    age=st.timedeltas(timedelta(0), timedelta(days=7)),
+    stretch=st.sampled_from([1.0, 2.0, 4.0]),
+    promised=st.integers(1, 900),
+    floor=st.integers(0, 10**6),
+)
+def test_a_young_interval_never_exceeds_the_promise_but_for_the_rate_limit_and_the_settings(
+    age: timedelta, stretch: float, promised: int, floor: int
+) -> None:
+    cadence = Cadence(max_staleness=seconds(promised))
+    free = interval(cadence, age, tempo=Tempo(stretch))
+    held = interval(cadence, age, tempo=Tempo(stretch, seconds(floor), seconds(floor)))
+    assert held == max(free, seconds(floor))
+    if age < YOUNG:
+        assert free <= max(0.9 * seconds(promised), cadence.min_interval)
 
 
 # How far webhooks are trusted
 
 
-def test_webhooks_are_trusted_once_they_reported_nine_of_ten_ends() -> None:
-    assert webhook_stretch([Source.WEBHOOK] * 9 + [Source.POLL]) == TRUSTED_STRETCH
-    assert webhook_stretch([Source.WEBHOOK] * 8 + [Source.POLL] * 2) == 1.0
+def test_trust_grows_with_the_ends_in_a_row_that_webhooks_reported() -> None:
+    by_length = [webhook_stretch([Source.WEBHOOK] * ends) for ends in range(12)]
+    assert by_length == [1.0] * 5 + [2.0] * 5 + [4.0] * 2
 
 
-def test_a_few_ends_are_no_evidence() -> None:
-    assert webhook_stretch([]) == 1.0
-    assert webhook_stretch([Source.WEBHOOK] * 4) == 1.0
-    assert webhook_stretch([Source.WEBHOOK] * 5) == TRUSTED_STRETCH
+@pytest.mark.parametrize("found_by", [source for source in Source if source is not Source.WEBHOOK])
+def test_one_end_found_otherwise_takes_all_trust_away_and_it_has_to_be_earned_anew(found_by: Source) -> None:
+    assert webhook_stretch([Source.WEBHOOK] * 19 + [found_by]) == 1.0
+    assert webhook_stretch([Source.WEBHOOK] * 14 + [found_by] + [Source.WEBHOOK] * 4) == 1.0
+    assert webhook_stretch([Source.WEBHOOK] * 14 + [found_by] + [Source.WEBHOOK] * 5) == 2.0
 
 
 # After a poll
@@ -157,6 +201,24 @@ def test_an_end_that_only_a_webhook_told_is_confirmed_several_times(seen: Observ
 def test_a_conflict_is_asked_about_until_it_is_settled() -> None:
     ended = translation(status=SUCCESS, finished_at=after(-60))
     assert due(ended, failed_poll(), None, Attention.CONFLICT, failures=CONFIRMATIONS) == after(60)
+
+
+@pytest.mark.parametrize("status", [SUCCESS, FAILED])
+def test_an_end_that_a_bulk_answer_told_is_asked_about_at_once_for_its_fields(status: Status) -> None:
+    seen = poll(status, partial=True)
+    assert due(translation(status=RUNNING), seen, Change(RUNNING, status)) == NOON
+    assert due(translation(status=status, finished_at=NOON), seen) == NOON
+
+
+@pytest.mark.parametrize("status", [PENDING, RUNNING])
+def test_a_bulk_answer_about_an_open_one_is_as_good_as_any(status: Status) -> None:
+    current = translation(status=status, created_at=after(-1800))
+    assert due(current, poll(status, partial=True)) == due(current, poll(status))
+
+
+def test_a_due_time_that_was_set_while_we_asked_stays() -> None:
+    hinted = translation(status=RUNNING, next_poll_at=after(1))
+    assert due(hinted, poll(SUCCESS, partial=True), Change(RUNNING, SUCCESS)) == after(1)
 
 
 @given(

@@ -55,6 +55,19 @@ def test_an_end_is_not_left_for_another_end(end: Status, other: Status, source: 
     assert decide(translation(status=end), observation(source, other)) is None
 
 
+@pytest.mark.parametrize("status", [PENDING, RUNNING])
+def test_what_heygen_refused_to_create_has_failed_by_hand(status: Status) -> None:
+    refused = observation(Source.MANUAL, FAILED)
+    wanted = Change(status, FAILED, "HeyGen refused the submission")
+    assert decide(translation(status=status), refused) == wanted
+
+
+@pytest.mark.parametrize("claim", [PENDING, RUNNING, SUCCESS])
+def test_nobody_moves_an_open_translation_by_hand_elsewhere(claim: Status) -> None:
+    assert decide(translation(status=PENDING), observation(Source.MANUAL, claim)) is None
+    assert decide(translation(status=RUNNING), observation(Source.MANUAL, claim)) is None
+
+
 @pytest.mark.parametrize("end", [SUCCESS, FAILED])
 def test_a_person_reopens_an_end_and_the_change_says_so(end: Status) -> None:
     reopened = observation(Source.MANUAL, PENDING)

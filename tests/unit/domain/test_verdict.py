@@ -415,3 +415,111 @@ def test_only_real_columns_are_written_and_never_the_identity(
     updates = judged(current, seen).updates
     assert not {"id", "video_translate_id", "status", "created_at", "claimed_by"} & set(updates)
     assert written(current, judged(current, seen)).video_translate_id == ID
+
+
+# What a bulk answer says: the status, and nothing else
+
+
+def in_bulk(status: Status, **fields: Any) -> Observation:
+    return poll(status, **{"partial": True, "provider_status": "completed", "api_version": "v3"} | fields)
+
+
+def test_a_success_told_in_bulk_misses_no_url_and_is_asked_about_at_once() -> None:
+    verdict = judged(translation(status=RUNNING, attention=Attention.OVERDUE), in_bulk(SUCCESS))
+    assert verdict.change == Change(RUNNING, SUCCESS)
+    current = written(translation(status=RUNNING), verdict)
+    assert (current.attention, current.next_poll_at, current.finished_at) == (None, NOON, NOON)
+    assert (current.provider_status, current.details.api_version) == ("completed", "v3")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(SUCCESS, {"url": URL, "title": "Talk"}), (FAILED, {"message": "Voice not found"})]
+)
+def test_the_answer_to_the_question_of_its_own_fills_it_and_settles(status: Status, told: Any) -> None:
+    detail = poll(status, observed_at=after(1), **told)
+    current = through(translation(status=RUNNING), in_bulk(status), detail)
+    assert (current.status, current.next_poll_at, current.attention) == (status, None, None)
+    assert {name: getattr(current.details, name) for name in told} == told
+    assert current.finished_at == NOON
+
+
+def test_only_the_question_of_its_own_raises_that_the_url_is_missing() -> None:
+    current = through(translation(status=RUNNING), in_bulk(SUCCESS), poll(SUCCESS, observed_at=after(1)))
+    assert current.attention is Attention.URL_MISSING
+    assert current.next_poll_at == after(31)
+    repeated = through(current, in_bulk(SUCCESS, observed_at=after(40)))
+    assert repeated.attention is Attention.URL_MISSING
+
+
+@pytest.mark.parametrize("trouble", [failed_poll(observed_at=after(1)), poll(RUNNING, observed_at=after(1))])
+def test_trouble_with_the_question_of_its_own_lets_it_be_asked_again(trouble: Observation) -> None:
+    """However often: without a url it is flagged by now, and never given up."""
+    current = through(translation(status=RUNNING), in_bulk(SUCCESS), trouble)
+    assert (current.status, current.attention) == (SUCCESS, Attention.URL_MISSING)
+    assert current.next_poll_at == after(31)
+    repeated = [replace(trouble, observed_at=after(60 * number)) for number in range(1, 2 * CONFIRMATIONS)]
+    assert through(current, *repeated).next_poll_at is not None
+    filled = through(current, poll(SUCCESS, url=URL, observed_at=after(31)))
+    assert (filled.details.url, filled.next_poll_at, filled.poll_failures) == (URL, None, 0)
+
+
+def test_a_bulk_answer_that_repeats_a_webhooks_end_does_not_cancel_the_confirming_question() -> None:
+    told = through(translation(status=RUNNING), webhook(SUCCESS, url=URL))
+    assert told.next_poll_at == NOON
+    again = through(told, in_bulk(SUCCESS, observed_at=after(2)))
+    assert (again.next_poll_at, again.attention) == (after(2), None)
+    confirmed = through(again, poll(SUCCESS, url=URL, title="Talk", observed_at=after(3)))
+    assert (confirmed.next_poll_at, confirmed.details.title) == (None, "Talk")
+
+
+def test_a_webhook_that_came_while_the_bulk_question_was_asked_keeps_its_own_due_time() -> None:
+    told = through(translation(status=RUNNING, next_poll_at=after(5)), webhook(SUCCESS, observed_at=after(3)))
+    late = through(told, in_bulk(SUCCESS, observed_at=after(1)))
+    assert late.next_poll_at == after(3)
+
+
+def test_a_bulk_answer_from_before_the_end_changes_nothing() -> None:
+    told = through(translation(status=RUNNING), webhook(SUCCESS, url=URL, observed_at=after(1)))
+    verdict = judged(told, in_bulk(RUNNING, observed_at=NOON))
+    assert verdict.change is None
+    assert written(told, verdict).next_poll_at is not None
+
+
+def test_a_bulk_answer_that_contradicts_a_webhook_is_a_conflict_and_a_later_answer_settles_it() -> None:
+    told = through(translation(status=RUNNING), webhook(SUCCESS, url=URL, observed_at=after(1)))
+    conflict = through(told, in_bulk(FAILED, observed_at=after(2)))
+    assert (conflict.status, conflict.attention) == (SUCCESS, Attention.CONFLICT)
+    assert conflict.details.url == URL
+    assert conflict.next_poll_at is not None
+    settled = through(conflict, poll(FAILED, message="no voice", observed_at=after(60)))
+    assert (settled.status, settled.attention, settled.next_poll_at) == (FAILED, None, None)
+    assert (settled.details.url, settled.details.message) == (None, "no voice")
+
+
+@pytest.mark.parametrize("status", [SUCCESS, FAILED])
+def test_a_conflict_that_a_bulk_answer_settles_is_asked_about_at_once_for_its_fields(status: Status) -> None:
+    conflict = ended(attention=Attention.CONFLICT, attention_since=NOON, next_poll_at=NOON)
+    settled = through(conflict, in_bulk(status, observed_at=after(9)))
+    assert (settled.status, settled.attention, settled.next_poll_at) == (status, None, after(9))
+    assert settled.details.url == (URL if status is SUCCESS else None)
+
+
+def test_a_bulk_answer_ends_a_row_of_failures() -> None:
+    lost = translation(last_error="not_found: HTTP 404", poll_failures=7, failing_since=NOON)
+    current = through(lost, in_bulk(RUNNING, observed_at=after(60)))
+    assert (current.last_error, current.poll_failures, current.failing_since) == (None, 0, None)
+
+
+@given(
+    before=st.lists(st.sampled_from([webhook(SUCCESS, url=URL), webhook(FAILED), poll(RUNNING)]), max_size=3),
+    status=st.sampled_from(Status),
+)
+def test_whatever_was_known_a_bulk_answer_forgets_no_url_and_leaves_no_end_unasked(
+    before: list[Observation], status: Status
+) -> None:
+    current = through(translation(), *before)
+    then = through(current, in_bulk(status, observed_at=after(1)))
+    is_settled = current.attention is Attention.CONFLICT and then.attention is None
+    assert then.status is current.status or not current.status.is_final or is_settled
+    assert then.details.url == current.details.url or then.status is not current.status
+    assert then.next_poll_at is not None

@@ -212,3 +212,93 @@ def test_whatever_the_error_and_the_data_hold(status_code: int, problem: object,
         assert not problem
     else:
         assert str(came).encode()
+
+
+# Lists
+
+
+def test_a_list_gives_its_rows_and_everything_beside_them() -> None:
+    page = answer({"data": [1, "two"], "has_more": True, "next_token": "t"})
+    assert page.rows() == [1, "two"]
+    assert page.payload() == {"data": [1, "two"], "has_more": True, "next_token": "t"}
+    assert answer({"data": []}).rows() == []
+
+
+@pytest.mark.parametrize("data", [None, {}, {"a": 1}, "text", 7])
+def test_a_list_that_is_none_is_transient(data: object) -> None:
+    with pytest.raises(TransientError, match="HTTP 200 without a list"):
+        answer({"data": data}).rows()
+
+
+def test_trouble_with_a_list_is_told_like_any_other() -> None:
+    with pytest.raises(KeyRejectedError):
+        answer({"data": []}, 401).rows()
+    with pytest.raises(NotFoundError):
+        answer({"data": [], "error": {"code": "not_found", "message": "no"}}).payload()
+
+
+# Whether it is of use to ask again
+
+
+@pytest.mark.parametrize("status_code", range(100, 600))
+def test_what_is_refused_for_good_is_4xx_but_for_what_concerns_the_key_or_the_moment(
+    status_code: int,
+) -> None:
+    refused = answer({}, status_code).is_refusal
+    assert refused == (status_code // 100 == 4 and status_code not in (401, 403, 408, 409, 425, 429))
+
+
+# Whether the endpoint is gone
+
+
+@pytest.mark.parametrize(
+    ("status_code", "body", "looks_retired"),
+    [
+        (410, b"", True),
+        (410, error("not_found", "Video translate not found"), True),
+        (404, b"", True),
+        (404, b"<html>", True),
+        (404, b"404 page not found", True),
+        (404, {"message": "Not Found"}, True),
+        (404, {"error": "Not Found"}, True),
+        (404, {"error": "NOT FOUND."}, True),
+        (404, {"code": 404, "error": None}, True),
+        (404, error("not_found"), False),
+        (404, error("NOT_FOUND", "x"), False),
+        (404, error("internal_error", "Video translate not found"), False),
+        (404, {"error": "Video translate not found"}, False),
+        (405, b"", True),
+        (405, error("method_not_allowed", "use v3"), True),
+        (405, error("not_found"), False),
+        (301, b"", True),
+        (307, {"error": None}, True),
+        (302, b"<html>", True),
+        (200, b"<!doctype html>", True),
+        (200, b" \n<html>", True),
+        (200, b"", False),
+        (200, b"{", False),
+        (200, {"data": {"status": "running"}}, False),
+        (200, error("not_found"), False),
+        (400, b"<html>", False),
+        (401, b"<html>", False),
+        (403, {"message": "Not Found"}, False),
+        (429, b"", False),
+        (500, error("internal_error", "Video translate not found"), False),
+        (502, b"<html>", False),
+        (503, b"", False),
+    ],
+)
+def test_a_retired_endpoint_is_told_from_a_translation_that_is_not_found(
+    status_code: int,
+    body: Any,
+    looks_retired: bool,
+) -> None:
+    assert answer(body, status_code).looks_retired is looks_retired
+
+
+@given(status_code=st.integers(100, 599), body=st.binary() | json_values)
+def test_no_answer_is_too_strange_to_be_judged(status_code: int, body: object) -> None:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    judged = answer(raw, status_code)
+    assert judged.looks_retired in (True, False)
+    assert not (judged.looks_retired and (status_code >= 500 or status_code in (401, 403, 429)))

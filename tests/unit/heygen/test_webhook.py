@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,14 @@ from tests.unit.heygen.test_payloads import any_text, json_values, nested
 from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import Outcome
-from tracker.heygen.webhook import find_signer, parse_json_object, read_event, read_unusable, sign
+from tracker.heygen.webhook import (
+    find_signer,
+    parse_json_object,
+    read_event,
+    read_logged,
+    read_unusable,
+    sign,
+)
 from tracker.ports import Record
 
 BODY = payload("webhook_success")
@@ -390,3 +398,37 @@ def test_every_object_becomes_a_record_that_both_engines_can_store(
         assert signed_by or is_a_mere_hint(record.observation)
     else:
         assert record.outcome in (Outcome.ERROR, Outcome.IGNORED, Outcome.UNKNOWN)
+
+
+# The event log
+
+
+DATED = {**event(url=URL, callback_id="mine"), "created_at": 1795435200, "event_id": "e"}
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "event_type": st.sampled_from(
+                ["video_translate.success", "video_translate.fail", "batch.finished", None]
+            )
+        },
+        optional={"event_data": json_values, "created_at": json_values},
+    )
+    | st.just(DATED)
+)
+def test_the_log_is_read_as_a_signed_webhook_is(told: dict[str, Any]) -> None:
+    record, logged = read(told), read_logged(told, NOON)
+    if record.observation is None:
+        assert logged is record.outcome
+        return
+    assert isinstance(logged, Observation)
+    assert replace(logged, source=Source.WEBHOOK, occurred_at=None) == replace(
+        record.observation, occurred_at=None
+    )
+
+
+def test_the_log_dates_its_hints_too() -> None:
+    logged = read_logged(event("batch.finished") | {"created_at": 1795435200}, NOON)
+    assert isinstance(logged, Observation)
+    assert (logged.hint, logged.occurred_at) == (True, NOON)

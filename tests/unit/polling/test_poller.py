@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +12,14 @@ from tests.builders import ID, after
 from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
 from tracker.domain.cadence import Cadence
 from tracker.domain.status import Attention, Status
-from tracker.errors import KeyRejectedError, NotFoundError, RateLimitedError, StoreError, TransientError
+from tracker.errors import (
+    KeyRejectedError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    StoreError,
+    TransientError,
+)
 from tracker.polling.gate import Reason
 from tracker.polling.poller import TOLD_ONE_BY_ONE, Pace, Poller
 from tracker.ports import PollerState
@@ -435,3 +443,221 @@ async def test_a_row_that_cannot_be_stored_is_put_off_and_does_not_come_again_at
         await stage.run_once()
     assert stage.store.row(ID).next_poll_at == stage.clock() + CADENCE.max_interval
     assert await stage.run_once() == {}
+
+
+# Bulk questions
+
+
+def in_bulk(*ids: str, **how: Any) -> Stage:
+    """HeyGen answers about a hundred at once."""
+    stage = Stage(**how).track(*ids)
+    stage.heygen.batch_size = 100
+    return stage
+
+
+MANY = [f"id-{number:03}" for number in range(250)]
+
+
+async def test_many_are_asked_about_in_few_questions() -> None:
+    stage = in_bulk(*MANY)
+    assert await stage.run_once() == {"running": 250}
+    assert [len(asked) for asked in stage.heygen.asked_together] == [100, 100, 50]
+    assert sorted(name for asked in stage.heygen.asked_together for name in asked) == MANY
+    assert {row.status for row in stage.store.rows.values()} == {Status.RUNNING}
+    assert stage.store.claims == {}
+    assert stage.figures.polls == {"running": 250}
+
+
+async def test_bulk_questions_are_bounded_like_any_other() -> None:
+    stage = in_bulk(*MANY, concurrency=1)
+    stage.heygen.batch_size = 10
+    assert await stage.run_once() == {"running": 250}
+    assert stage.heygen.most_in_flight == 1
+    assert [len(asked) for asked in stage.heygen.asked_together] == [10] * 25
+
+
+async def test_a_single_one_is_asked_about_with_its_urls() -> None:
+    stage = in_bulk(ID)
+    assert await stage.run_once() == {"running": 1}
+    assert (stage.heygen.asked, stage.heygen.asked_together) == ([ID], [])
+    [record] = stage.store.records
+    assert record.observation is not None
+    assert not record.observation.partial
+
+
+async def test_an_end_told_in_bulk_is_asked_about_alone_at_once() -> None:
+    stage = in_bulk("done", "rendering", heygen=FakeHeyGen(done=Status.SUCCESS))
+    assert await stage.run_once() == {"success": 2, "running": 1}
+    assert stage.heygen.asked_together == [["done", "rendering"]]
+    assert stage.heygen.asked == ["done", "rendering", "done"]
+    partial = [record.observation.partial for record in stage.store.records if record.observation]
+    assert partial == [True, True, False]
+
+
+async def test_what_is_due_soon_fills_a_question_only_of_the_ticking_daemon() -> None:
+    stage = in_bulk("due", "soon", "later")
+    for number, seconds in ((2, 7), (3, 8)):
+        stage.store.rows[number] = replace(stage.store.rows[number], next_poll_at=after(seconds))
+    assert await stage.run_once() == {"running": 1}
+    stage.store.rows[1] = replace(stage.store.rows[1], next_poll_at=after(0))
+    await stage.poller.tick()
+    await stage.poller.stop(patience=30)
+    assert stage.heygen.asked_together == [["due", "soon"]]
+
+
+async def test_invalid_ids_are_in_no_question_and_the_others_are_asked_about() -> None:
+    stage = in_bulk("good-1", "../bad", "good-2", "")
+    assert await stage.run_once() == {"running": 2, "invalid_id": 2}
+    assert stage.heygen.asked_together == [["good-1", "good-2"]]
+    assert [row.attention for row in stage.store.rows.values()] == [
+        None,
+        Attention.INVALID_ID,
+        None,
+        Attention.INVALID_ID,
+    ]
+
+
+async def test_nothing_is_asked_where_all_ids_are_invalid() -> None:
+    stage = in_bulk("a/b", "c/d")
+    assert await stage.run_once() == {"invalid_id": 2}
+    assert (stage.heygen.asked, stage.heygen.asked_together) == ([], [])
+
+
+async def test_what_a_bulk_answer_does_not_find_is_noted_on_it_alone() -> None:
+    stage = in_bulk("lost", "found", heygen=FakeHeyGen(lost=NotFoundError("left out")))
+    assert await stage.run_once() == {"not_found": 1, "running": 1}
+    lost, found = stage.store.row("lost"), stage.store.row("found")
+    assert (lost.status, lost.last_error, lost.attention) == (Status.PENDING, "not_found: left out", None)
+    assert (found.status, found.last_error) == (Status.RUNNING, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (TransientError("HTTP 502"), "unreachable", "unreachable: HTTP 502"),
+        (NotFoundError("HTTP 200: not found"), "not_found", "not_found: HTTP 200: not found"),
+        (ZeroDivisionError("poison"), "unreachable", "unreachable: unexpected: ZeroDivisionError"),
+    ],
+)
+async def test_a_bulk_question_that_fails_is_noted_on_each_and_none_is_asked_about_again_at_once(
+    error: Exception, kind: str, told: str
+) -> None:
+    stage = in_bulk(*MANY[:40])
+    stage.heygen.bulk_answer = error
+    with capture_logs() as logs:
+        assert await stage.run_once() == {kind: 40}
+        assert await stage.run_once() == {}
+    assert {(row.status, row.last_error, row.poll_failures) for row in stage.store.rows.values()} == {
+        (Status.PENDING, told, 1)
+    }
+    assert stage.store.claims == {}
+    learnt_nothing = [line for line in logs if line["event"] == "poll learnt nothing"]
+    assert len(learnt_nothing) == TOLD_ONE_BY_ONE
+    assert [line["count"] for line in logs if line["event"] == "more polls learnt nothing"] == [20]
+
+
+async def test_what_may_not_be_asked_in_bulk_is_given_back_as_it_was_and_asked_one_by_one() -> None:
+    stage = in_bulk(*MANY[:30])
+    stage.heygen.bulk_answer = RefusedError("HTTP 400")
+    stage.heygen.before_refusing = lambda: setattr(stage.heygen, "batch_size", 1)
+    assert await stage.run_once() == {"running": 30}
+    assert len(stage.heygen.asked_together) == 1
+    assert sorted(stage.heygen.asked) == MANY[:30]
+    assert [due for _, due in stage.store.released] == [None] * 30
+    assert {row.poll_failures for row in stage.store.rows.values()} == {0}
+    assert stage.heygen.most_in_flight <= stage.concurrency
+
+
+async def test_with_room_for_one_question_at_a_time_they_take_turns() -> None:
+    stage = in_bulk(*MANY, concurrency=1)
+    stage.heygen.batch_size = 50
+    await stage.run_once()
+    turns = [due.alone_first for due in stage.store.wanted]
+    assert turns == [number % 2 == 0 for number in range(len(turns))]
+    assert len(turns) >= 5
+
+
+async def test_questions_keep_the_size_that_they_were_claimed_for() -> None:
+    """Another answer may say meanwhile that they must be asked one by one."""
+    stage = in_bulk(*MANY)
+    stage.store.hold = asyncio.Event()
+    ticking = asyncio.create_task(stage.poller.tick())
+    await stage.store.waiting.wait()
+    stage.heygen.batch_size = 1
+    stage.store.hold.set()
+    await ticking
+    await stage.poller.stop(patience=30)
+    assert [len(asked) for asked in stage.heygen.asked_together] == [100, 100, 50]
+    assert stage.heygen.most_in_flight <= stage.concurrency
+
+
+@pytest.mark.parametrize("error", [REJECTED, RateLimitedError("HTTP 429", retry_after=90)])
+async def test_trouble_with_the_account_puts_every_one_of_a_bulk_question_off(error: Exception) -> None:
+    stage = in_bulk(*MANY, concurrency=1)
+    stage.heygen.bulk_answer = error
+    with capture_logs() as logs:
+        outcomes = await stage.run_once()
+    until = stage.poller.state.until
+    assert sum(outcomes.values()) == 1
+    assert [line["event"] for line in logs] == ["polling paused"]
+    assert [due for _, due in stage.store.released] == [until] * 100
+    assert stage.store.claims == {}
+    assert {(row.status, row.poll_failures) for row in stage.store.rows.values()} == {(Status.PENDING, 0)}
+
+
+async def test_a_bulk_question_is_the_probe_that_opens_the_gate() -> None:
+    stage = in_bulk(*MANY[:2])
+    stage.heygen.bulk_answer = REJECTED
+    with capture_logs():
+        await stage.run_once()
+        stage.clock.advance(15)
+        stage.heygen.bulk_answer = None
+        assert await stage.run_once() == {"running": 2}
+    assert stage.poller.state.paused is None
+
+
+async def test_stop_in_the_middle_of_a_bulk_question_gives_every_claim_back() -> None:
+    stage = in_bulk(*MANY, concurrency=2)
+    await stage.begin()
+    assert len(stage.store.claims) == 200
+    await stage.poller.stop(patience=0)
+    assert (stage.store.claims, stage.heygen.in_flight, stage.store.records) == ({}, 0, [])
+    assert [due for _, due in stage.store.released] == [None] * 200
+
+
+async def test_a_bulk_answer_that_cannot_be_stored_puts_every_one_off() -> None:
+    stage = in_bulk(*MANY[:3])
+    stage.store.poison = TypeError("a row that nobody can read")
+    with capture_logs() as logs:
+        await stage.run_once()
+    assert [line["count"] for line in logs if line["event"] == "poll not stored"] == [3]
+    assert {row.next_poll_at for row in stage.store.rows.values()} == {stage.clock() + CADENCE.max_interval}
+
+
+# Whether the key is of the right account
+
+
+async def test_that_heygen_knows_nothing_is_told_once_and_that_it_does_again_too() -> None:
+    stage = in_bulk(*MANY[:50])
+    stage.heygen.every = NotFoundError("HTTP 404")
+    told = []
+    for every in (stage.heygen.every, stage.heygen.every, Status.RUNNING, Status.RUNNING):
+        stage.heygen.every = every
+        with capture_logs() as logs:
+            await stage.run_once()
+        stage.clock.advance(3600)
+        told.append([line["event"] for line in logs if line["log_level"] in ("error", "warning")])
+        told[-1] += [str(stage.poller.state.knows_translations)]
+    raised = [one for one in told[1] if one != "translation needs attention"]
+    assert told[0] == ["HeyGen knows none of the translations", "False"]
+    assert raised == ["False"]
+    assert told[2:] == [["HeyGen knows translations again", "True"], ["True"]]
+
+
+async def test_lost_ones_among_known_ones_raise_no_doubt() -> None:
+    lost = {name: NotFoundError("left out") for name in MANY[:20]}
+    stage = in_bulk(*MANY[:30], heygen=FakeHeyGen(**lost))
+    with capture_logs() as logs:
+        assert await stage.run_once() == {"not_found": 20, "running": 10}
+    assert {line["event"] for line in logs} == {"status changed", "poll learnt nothing"}
+    assert stage.poller.state.knows_translations

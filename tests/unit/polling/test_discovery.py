@@ -1,0 +1,448 @@
+"""Discovery over a real store and a list that obeys; and the walk through listings."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.builders import NOON, after
+from tests.fakes import STORE_IS_DOWN
+from tests.unit.polling.listed import FakeListing, House, listed, logged, open_house, page, times
+from tracker.domain.status import Status
+from tracker.errors import (
+    InputError,
+    KeyRejectedError,
+    RateLimitedError,
+    RefusedError,
+    StoreError,
+    TransientError,
+)
+from tracker.polling import errand, pages
+from tracker.polling.discovery import Adoption, Discovery, Report, Sweeps
+from tracker.polling.pages import Horizon, Walk, as_moment
+from tracker.ports import Page
+
+pytestmark = pytest.mark.anyio
+
+DOWN = TransientError("HTTP 503")
+ALL, NONE = Adoption("all"), Adoption()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path) as house:
+        yield house
+
+
+def discovery(house: House, adopt: Adoption = ALL, **more: Any) -> Discovery:
+    return Discovery(house.tracker, house.listing, house.store, house.clock, adopt, **more)
+
+
+# Adoption
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("none", []),
+        ("all", ["order-1", "orders", None]),
+        ("prefix:order-", ["order-1"]),
+        ("prefix:order", ["order-1", "orders"]),
+    ],
+)
+def test_who_is_adopted(text: str, taken: list[str | None]) -> None:
+    adoption = Adoption.parse(text)
+    assert [
+        one for one in ("order-1", "orders", None) if adoption.takes(listed("a", callback_id=one))
+    ] == taken
+
+
+@pytest.mark.parametrize("text", ["", "some", "ALL", "prefix:", "prefix", "order-"])
+def test_any_other_policy_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=r"neither none, all, nor prefix:TEXT; example: prefix:order-"):
+        Adoption.parse(text)
+
+
+# Sweeps
+
+
+async def test_a_sweep_changes_binds_and_adopts(house: House) -> None:
+    await house.track("known")
+    await house.track("", callback_id="order-1")
+    house.listing.of(
+        page(listed("known", Status.SUCCESS), listed("named", callback_id="order-1")),
+        page(listed("stranger", Status.FAILED, callback_id="order-9")),
+    )
+    told: list[int] = []
+    report = await discovery(house, told=lambda so_far: told.append(so_far.listed)).sweep()
+    assert report == Report(listed=3, new=1, bound=1, changed=3, pages=2)
+    assert told == [2, 3]
+    assert house.statuses() == {"known": "success", "named": "running", "stranger": "failed"}
+    assert house.sql("SELECT DISTINCT source FROM changes") == [("list",)]
+    again = await discovery(house).sweep()
+    assert again == Report(listed=3, pages=2)
+    assert house.sql("SELECT count(*) FROM changes") == [(3,)]
+
+
+@pytest.mark.parametrize(("policy", "there"), [("none", []), ("prefix:order-", ["mine"])])
+async def test_nobody_else_is_adopted(house: House, policy: str, there: list[str]) -> None:
+    house.listing.of(
+        page(listed("mine", callback_id="order-1"), listed("other", callback_id="x"), listed("bare"))
+    )
+    report = await discovery(house, Adoption.parse(policy)).sweep()
+    assert report == Report(listed=3, new=len(there), changed=len(there), pages=1)
+    assert list(house.statuses()) == there
+
+
+async def test_the_languages_of_a_request_find_their_rows(house: House) -> None:
+    await house.track("", callback_id="order")
+    house.sql("INSERT INTO translations (callback_id, output_language) VALUES ('order', 'French')")
+    house.sql("INSERT INTO translations (callback_id, output_language) VALUES ('order', 'German')")
+    rows = [
+        listed(name, callback_id="order", output_language=name) for name in ("German", "Spanish", "Italian")
+    ]
+    house.listing.of(page(*rows))
+    report = await discovery(house, NONE).sweep()
+    assert (report.bound, report.new) == (3, 0)
+    # their own language first, then a row that names none, then whichever waits
+    assert house.sql("SELECT video_translate_id FROM translations ORDER BY id") == [
+        ("Spanish",),
+        ("Italian",),
+        ("German",),
+    ]
+
+
+async def test_a_row_that_a_hint_had_made_is_bound_too(house: House) -> None:
+    await house.track("", callback_id="order")
+    house.listing.of(page(listed("named", callback_id="order")))
+    house.sql(
+        "INSERT INTO translations (video_translate_id, created_at) "
+        "SELECT 'named', created_at FROM translations"
+    )
+    house.sql(
+        "INSERT INTO deliveries (body_sha256, video_translate_id, outcome, received_at) "
+        "SELECT 'x', 'named', 'hint', created_at FROM translations LIMIT 1"
+    )
+    assert (await discovery(house, NONE).sweep()).bound == 1
+    assert house.sql("SELECT video_translate_id, callback_id FROM translations") == [("named", "order")]
+
+
+async def test_an_empty_list_is_a_whole_one(house: House) -> None:
+    house.listing.of(Page([]))
+    assert await discovery(house).sweep() == Report(pages=1)
+    assert await discovery(house).completed_at() == NOON
+
+
+async def test_what_cannot_be_read_or_stored_does_not_sink_its_page(house: House) -> None:
+    house.poison("bad")
+    house.listing.of(page(listed("a"), listed("bad"), listed("b"), unreadable=2), page(listed("bad")))
+    with capture_logs() as told:
+        report = await discovery(house).sweep()
+    assert report == Report(listed=6, new=2, changed=2, failed=4, pages=2)
+    assert list(house.statuses()) == ["a", "b"]
+    assert [(one["event"], one["id"]) for one in told if one["log_level"] == "error"] == [
+        ("not stored", "bad")
+    ] * 2
+
+
+async def test_a_database_that_is_away_ends_the_sweep(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise STORE_IS_DOWN
+
+    house.listing.of(page(listed("a")), page(listed("b")))
+    monkeypatch.setattr(house.store, "apply", away)
+    monkeypatch.setattr(house.store, "remember", away)
+    with pytest.raises(StoreError, match="disk I/O error"):
+        await discovery(house).sweep()
+    assert house.listing.asked == [None]
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("trouble", [DOWN, KeyRejectedError("HTTP 401"), RateLimitedError("HTTP 429")])
+async def test_an_interrupted_sweep_says_what_is_missing_and_goes_on_there(
+    house: House, trouble: Exception
+) -> None:
+    first, last = page(listed("a"), listed("b", age=3600)), page(listed("d", age=9000))
+    house.listing.of(first, page(listed("c", age=7200)), trouble, last)
+    report = await discovery(house).sweep()
+    assert (report.listed, report.new, report.pages) == (3, 3, 2)
+    assert report.not_reached == (
+        f"what is listed after page 2, which reached back to 2026-11-23 10:00 UTC: {trouble}"
+    )
+    assert await discovery(house).completed_at() is None
+
+    house.clock.advance(3600)
+    house.listing.asked.clear()
+    house.listing.of(
+        page(listed("new", age=-60), listed("a")),
+        page(listed("b", age=3600), listed("b2", age=3700)),
+        page(listed("c2", age=7300)),
+        last,
+    )
+    report = await discovery(house).sweep()
+    assert report.not_reached is None
+    assert house.listing.asked == [None, "t1", "t2", "t3"]  # the front, to where all was there; then on
+    assert list(house.statuses()) == ["a", "b", "c", "new", "b2", "c2", "d"]
+    assert await discovery(house).completed_at() == after(3600)
+
+
+async def test_a_front_that_is_the_whole_list_is_the_sweep(house: House) -> None:
+    house.listing.of(page(listed("a")), DOWN)
+    await discovery(house).sweep()
+    house.listing.asked.clear()
+    house.listing.of(page(listed("a")))
+    assert (await discovery(house).sweep()).not_reached is None
+    assert house.listing.asked == [None]
+    assert await discovery(house).completed_at() == NOON
+
+
+async def test_a_list_in_no_order_is_read_from_where_it_was_left(house: House) -> None:
+    house.listing.of(page(listed("a", age=9000)), DOWN, page(listed("c")))
+    await discovery(house).sweep()
+    house.listing.asked.clear()
+    house.listing.of(page(listed("a", age=9000), listed("b", age=10)), page(listed("c")), page(listed("d")))
+    assert (await discovery(house).sweep()).not_reached is None
+    assert house.listing.asked == [None, "t1", "t2"]
+
+
+async def test_a_front_without_an_end_does_not_keep_the_rest_from_being_read(house: House) -> None:
+    house.listing.of(page(listed("a")), DOWN)
+    await discovery(house).sweep()
+    house.listing.of(page(listed("a"), cut="nobody knows"), page(listed("b", age=1)))
+    house.listing.pages["t1"] = page(listed("b", age=1))
+    assert (await discovery(house).sweep()).not_reached is None
+    assert list(house.statuses()) == ["a", "b"]
+
+
+async def test_a_token_that_heygen_no_longer_takes_makes_it_begin_again(house: House) -> None:
+    refused = RefusedError("HTTP 400: the token is not valid")
+    house.listing.of(page(listed("a"), listed("b", age=3600)), DOWN)
+    await discovery(house).sweep()
+    house.listing.pages = {
+        None: page(listed("new", age=-9000), listed("n2", age=-8000), next_token="fresh"),
+        "fresh": page(listed("c", age=3000), listed("d", age=3600)),
+        "t1": refused,
+    }
+    house.listing.asked.clear()
+    house.clock.advance(9600)
+    with capture_logs() as told:
+        report = await discovery(house).sweep()
+    assert report.not_reached is None
+    assert house.listing.asked == [None, "fresh", "t1", None, "fresh"]
+    assert [one["because"] for one in told if one["event"] == "discovery begins again"] == [str(refused)]
+
+
+async def test_a_token_refused_later_on_is_a_trouble_like_any_other(house: House) -> None:
+    house.listing.of(page(listed("a", age=9000)), DOWN)
+    await discovery(house).sweep()
+    house.listing.asked.clear()
+    house.listing.pages = {
+        None: page(listed("x"), listed("y", age=9000), next_token="u1"),
+        "u1": page(listed("z", age=9000), next_token="u2"),
+        "t1": page(listed("c"), next_token="t2"),
+        "t2": RefusedError("HTTP 400"),
+    }
+    report = await discovery(house).sweep()
+    assert house.listing.asked == [None, "u1", "t1", "t2"]
+    assert report.not_reached is not None
+    assert report.not_reached.endswith(": HTTP 400")
+
+
+async def test_restart_forgets_where_it_was(house: House) -> None:
+    house.listing.of(page(listed("a")), DOWN)
+    await discovery(house).sweep()
+    house.listing.asked.clear()
+    house.listing.of(page(listed("a")), page(listed("b", age=5)))
+    assert await discovery(house).sweep(restart=True) == Report(listed=2, new=1, changed=1, pages=2)
+    assert house.listing.asked == [None, "t1"]
+
+
+async def test_an_account_without_a_list_says_so(house: House) -> None:
+    house.listing.of(RefusedError("HeyGen has no /v3/video-translations for this account: HTTP 404"))
+    report = await discovery(house).sweep()
+    assert report == Report(
+        not_reached="the list: HeyGen has no /v3/video-translations for this account: HTTP 404"
+    )
+
+
+@pytest.mark.parametrize("nonsense", [None, 5, [], {"token": 5}, {"token": "t1", "began_at": "yesterday"}])
+async def test_a_memory_that_cannot_be_read_is_none(house: House, nonsense: object) -> None:
+    await house.store.remember("discovery", nonsense)
+    house.listing.of(page(listed("a")))
+    assert await discovery(house).sweep() == Report(listed=1, new=1, changed=1, pages=1)
+
+
+async def test_a_list_that_promises_more_for_ever_is_left(house: House) -> None:
+    class Endless(FakeListing):
+        async def page(self, token: str | None, at: Any) -> Page:
+            self.asked.append(token)
+            return page(listed("a"), listed("b", age=5), next_token=f"fresh{len(self.asked)}")
+
+    house.listing = Endless()
+    report = await discovery(house).sweep()
+    assert (report.new, report.pages) == (2, 1 + pages.STALE_PAGES)
+    assert report.not_reached is not None
+    assert "brought nothing new" in report.not_reached
+    house.listing.asked.clear()
+    await discovery(house).sweep()
+    assert house.listing.asked[0] is None  # where it goes on is not known
+
+
+# Sweeps now and then
+
+
+async def test_sweeps_come_at_their_interval_and_sooner_after_an_interruption(house: House) -> None:
+    house.listing.of(page(listed("a")), DOWN)
+    sweeps = Sweeps(discovery(house), timedelta(hours=6), house.clock)
+    with capture_logs() as told:
+        for seconds in (0, 1, 598, 1):
+            house.clock.advance(seconds)
+            await sweeps.tick()
+    assert house.listing.asked.count("t1") == 2
+    assert [one["event"] for one in told if one["log_level"] == "warning"] == ["discovery interrupted"]
+    house.listing.of(page(listed("a")))
+    house.clock.advance(600)
+    await sweeps.tick()
+    assert sweeps.last is not None
+    assert sweeps.last.not_reached is None
+    house.listing.asked.clear()
+    another = Sweeps(discovery(house), timedelta(hours=6), house.clock)  # the next process
+    for seconds, asked in ((0, []), (6 * 3600 - 1, []), (1, [None])):
+        house.clock.advance(seconds)
+        await another.tick()
+        assert house.listing.asked == asked
+    await another.stop()
+
+
+async def test_a_long_sweep_goes_on_between_ticks_and_is_left_at_the_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errand, "TICK_SECONDS", 0.01)
+    for_ever = asyncio.Event()
+
+    class Slow(FakeListing):
+        async def page(self, token: str | None, at: Any) -> Page:
+            self.asked.append(token)
+            await for_ever.wait()
+            raise AssertionError
+
+    house.listing = Slow()
+    sweeps = Sweeps(discovery(house), timedelta(hours=6), house.clock)
+    await sweeps.tick()
+    house.clock.advance(7200)
+    await sweeps.tick()
+    assert house.listing.asked == [None]
+    await sweeps.stop()
+    await sweeps.stop()
+
+
+async def test_trouble_with_the_store_comes_out_of_the_tick(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.listing.of(page(listed("a")))
+    sweeps = Sweeps(discovery(house), timedelta(hours=6), house.clock)
+
+    async def away(*_: object) -> None:
+        raise STORE_IS_DOWN
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.store, "remember", away)
+        with pytest.raises(StoreError):
+            await sweeps.tick()
+    house.clock.advance(600)
+    await sweeps.tick()
+    assert sweeps.last is not None
+
+
+# The walk
+
+
+async def walk(*told: Page) -> tuple[int, str | None]:
+    listing = FakeListing()
+    listing.of(*told)
+    walking = Walk(listing, lambda: NOON)
+    async for _page in walking:
+        pass
+    return walking.pages, walking.cut
+
+
+async def test_a_walk_ends_where_heygen_says_so() -> None:
+    assert await walk(page(listed("a")), page(listed("b"))) == (2, None)
+
+
+async def test_a_repeated_token_ends_it() -> None:
+    read, cut = await walk(page(listed("a")), page(listed("b"), next_token="t1"))
+    assert (read, cut) == (2, "HeyGen repeats the token of a page that was read")
+
+
+async def test_more_without_a_token_ends_it() -> None:
+    assert await walk(page(listed("a"), cut="more, and not where")) == (1, "more, and not where")
+
+
+async def test_a_few_pages_without_news_are_no_end() -> None:
+    stale = [page(listed("a")) for _ in range(pages.STALE_PAGES - 1)]
+    assert (await walk(page(listed("a")), *stale, page(listed("b"))))[1] is None
+
+
+async def test_pages_of_other_products_are_news_as_long_as_their_times_are() -> None:
+    others = [Page([], ignored=1, times=times(number)) for number in range(20)]
+    assert await walk(*others) == (20, None)
+    same = [Page([], ignored=1, times=times(1)) for _ in range(20)]
+    read, cut = await walk(*same)
+    assert read == 1 + pages.STALE_PAGES
+    assert cut is not None
+
+
+async def test_there_is_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MOST_PAGES", 5)
+    read, cut = await walk(*(page(listed(str(number))) for number in range(9)))
+    assert (read, cut) == (5, "HeyGen promises more after 5 pages")
+
+
+# The horizon
+
+
+@pytest.mark.parametrize(
+    ("ages", "passed", "in_order"),
+    [
+        ([(0, 10), (3500, 3700), (3700, 3800)], [False, False, True], True),
+        ([(3700, 3800)], [True], True),
+        ([(3700, 3700), (3700, 3701)], [False, True], True),  # of one moment: no order to be seen
+        ([(3700,), (3800,)], [False, True], True),
+        ([(9000, 8000), (7000, 3000)], [False, False], False),  # oldest first
+        ([(9000, 8999), (8998, 8997)], [False, False], False),  # the same within minutes
+        ([(0, 3700), (10, 9000)], [False, False], False),
+        ([(0, 3700), (3200, 9000), (9000, 9001)], [False, False, True], True),  # out of order by minutes
+    ],
+)
+def test_how_far_back_a_listing_was_read(
+    ages: list[tuple[float, ...]], passed: list[bool], in_order: bool
+) -> None:
+    horizon = Horizon(after(-3600))
+    assert [horizon.is_passed(Page([], times=times(*page))) for page in ages] == passed
+    assert horizon.in_order is in_order
+
+
+def test_what_has_no_times_has_no_order() -> None:
+    horizon = Horizon(after(-3600))
+    assert not horizon.is_passed(Page([]))
+    assert horizon.in_order
+    assert not horizon.is_passed(Page([logged("a", None)]))
+    assert not horizon.is_passed(Page([], times=times(3700, 3800)))
+    assert not horizon.in_order
+
+
+def test_times_that_were_remembered() -> None:
+    assert as_moment(NOON.isoformat()) == NOON
+    assert [as_moment(one) for one in (None, 5, "noon", "2026-11-23T12:00:00")] == [None] * 4

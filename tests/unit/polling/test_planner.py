@@ -1,0 +1,213 @@
+"""The planner over a fake store and a fake HeyGen."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.builders import after, observation
+from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
+from tracker.domain.cadence import Cadence, Tempo
+from tracker.domain.decide import Change
+from tracker.domain.plan import Plan, plan
+from tracker.domain.status import Source, Status
+from tracker.domain.verdict import Outcome
+from tracker.errors import StoreError
+from tracker.polling.planner import PLAN_SECONDS, Mode, Planner
+from tracker.ports import Record, Recorded
+from tracker.tracking import Tracker
+
+pytestmark = pytest.mark.anyio
+
+CADENCE = Cadence()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class Stage:
+    """A planner with everything around it, for an account of one request a second."""
+
+    store: FakeStore = field(default_factory=FakeStore)
+    heygen: FakeHeyGen = field(default_factory=FakeHeyGen)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.tracker = Tracker(self.store, CADENCE, FakeFigures())
+        self.planner = Planner(
+            self.store, self.tracker, self.heygen, self.clock, cadence=CADENCE, rate_limit=1.0
+        )
+
+    def track(self, young: int, old: int = 0) -> "Stage":
+        """So many open ones, and nothing else."""
+        self.store.rows.clear()
+        self.store.add(*(f"id-{number}" for number in range(young + old)))
+        for number in range(young + 1, young + old + 1):
+            self.store.rows[number] = replace(self.store.rows[number], created_at=after(-86_400))
+        return self
+
+    async def plan(self) -> list[Any]:
+        """What is logged while it plans anew."""
+        self.clock.advance(PLAN_SECONDS)
+        with capture_logs() as logs:
+            await self.planner.tick()
+        return [(line["event"], line["log_level"]) for line in logs]
+
+    async def end(self, *sources: Source) -> None:
+        """One translation after another ends, first reported by these."""
+        self.store.answers = [
+            Recorded(outcome=Outcome.APPLIED, change=Change(Status.RUNNING, Status.SUCCESS)) for _ in sources
+        ]
+        seen = [observation(source, Status.SUCCESS) for source in sources]
+        await self.tracker.record([Record(observation=one) for one in seen])
+
+
+BROKEN = ("max_staleness cannot be kept", "error")
+KEPT = ("max_staleness is kept again", "warning")
+
+
+async def test_the_plan_is_made_of_what_is_open_and_what_may_be_asked() -> None:
+    stage = Stage().track(young=27, old=108)
+    assert await stage.plan() == []
+    assert stage.tracker.plan == plan(CADENCE, 27, 108, 0.9)
+    assert stage.tracker.tempo == Tempo(1.0, timedelta(seconds=54), timedelta(seconds=270))
+
+
+async def test_bulk_questions_ask_about_many_and_leave_half_for_the_ends() -> None:
+    stage = Stage().track(young=1000, old=100)
+    stage.heygen.batch_size = 100
+    assert await stage.plan() == []
+    assert stage.tracker.plan == plan(CADENCE, 1000, 100, 50.0)
+
+
+async def test_it_plans_anew_every_ten_seconds_and_not_in_between() -> None:
+    stage = Stage().track(young=1)
+    await stage.planner.tick()
+    first = stage.tracker.plan
+    stage.track(young=40)
+    stage.clock.advance(PLAN_SECONDS - 0.1)
+    await stage.planner.tick()
+    assert stage.tracker.plan is first
+    stage.clock.advance(0.1)
+    await stage.planner.tick()
+    assert stage.tracker.plan == plan(CADENCE, 40, 0, 0.9)
+
+
+# What is told
+
+
+async def test_that_the_promise_cannot_be_kept_is_told_once_with_by_how_much() -> None:
+    stage = Stage().track(young=90, old=18)
+    with capture_logs() as logs:
+        await stage.planner.tick()
+    assert logs == [
+        {
+            "event": "max_staleness cannot be kept",
+            "log_level": "error",
+            "promised": 60.0,
+            "possible": 120.0,
+            "short_by": 60.0,
+            "young": 90,
+            "older": 18,
+            "rate_limit": 1.0,
+            "advice": "raise TRACKER_RATE_LIMIT or TRACKER_MAX_STALENESS",
+        }
+    ]
+    assert await stage.plan() == []
+
+
+async def test_so_is_that_it_is_kept_again_and_that_it_breaks_anew() -> None:
+    stage = Stage()
+    told = []
+    for young in (1, 90, 100, 1, 2, 90):
+        told.append(await stage.track(young).plan())
+    assert told == [[], [BROKEN], [], [KEPT], [], [BROKEN]]
+
+
+async def test_bulk_questions_keep_what_single_ones_cannot() -> None:
+    stage = Stage().track(young=1000)
+    assert await stage.plan() == [BROKEN]
+    stage.heygen.batch_size = 100
+    assert await stage.plan() == [KEPT]
+
+
+# The mode
+
+
+async def test_before_anything_is_planned_the_mode_is_what_webhooks_have_proven() -> None:
+    stage = Stage()
+    assert stage.planner.mode is Mode.EAGER
+    await stage.end(*[Source.WEBHOOK] * 5)
+    assert str(stage.planner.mode) == "relaxed"
+
+
+async def test_a_broken_promise_is_the_mode_whatever_webhooks_have_proven() -> None:
+    stage = Stage().track(young=90)
+    await stage.end(*[Source.WEBHOOK] * 5)
+    await stage.plan()
+    assert stage.planner.mode is Mode.SATURATED
+    await stage.track(young=1).plan()
+    assert str(stage.planner.mode) == "relaxed"
+
+
+# Trust that is lost
+
+
+@pytest.mark.parametrize(("batch", "soon"), [(1, 54), (100, 0)])
+async def test_where_trust_is_lost_what_is_open_is_asked_about_at_once(batch: int, soon: int) -> None:
+    stage = Stage().track(young=1)
+    stage.heygen.batch_size = batch
+    stage.store.rows[1] = replace(stage.store.rows[1], next_poll_at=after(500))
+    await stage.end(*[Source.WEBHOOK] * 10)
+    assert await stage.plan() == []
+    await stage.end(Source.POLL)
+    with capture_logs() as logs:
+        await stage.planner.tick()
+        await stage.planner.tick()
+    assert [(line["event"], line["stretch_before"], line["stretch"]) for line in logs] == [
+        ("webhooks are not trusted any more", 4.0, 1.0)
+    ]
+    assert stage.store.hastened == [stage.clock() + timedelta(seconds=soon)]
+    assert stage.store.rows[1].next_poll_at == stage.store.hastened[0]
+
+
+async def test_trust_that_grows_hastens_nothing() -> None:
+    stage = Stage()
+    for _ in range(12):
+        await stage.end(Source.WEBHOOK)
+        assert await stage.plan() == []
+    assert stage.store.hastened == []
+
+
+async def test_trust_that_is_remembered_from_the_last_run_can_be_lost() -> None:
+    stage = Stage(store=FakeStore(ends=[Source.WEBHOOK] * 20))
+    await stage.tracker.remember_evidence()
+    assert await stage.plan() == []
+    await stage.end(Source.LIST)
+    assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
+
+
+async def test_what_the_store_could_not_do_is_done_at_the_next_tick() -> None:
+    stage = Stage()
+    await stage.end(*[Source.WEBHOOK] * 5)
+    await stage.plan()
+    await stage.end(Source.POLL)
+    stage.store.broken = STORE_IS_DOWN
+    for _ in range(2):
+        with capture_logs() as logs, pytest.raises(StoreError):
+            await stage.planner.tick()
+        assert logs == []
+    stage.store.broken = None
+    assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
+    assert len(stage.store.hastened) == 1
+
+
+async def test_nothing_open_keeps_every_promise() -> None:
+    stage = Stage()
+    await stage.plan()
+    assert stage.tracker.plan == Plan(timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True)

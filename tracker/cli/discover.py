@@ -1,0 +1,76 @@
+"""`tracker discover`: the account's own list of translations, bound and adopted."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, with_core
+from tracker.core import Core, HeyGen, clock
+from tracker.errors import SettingsError
+from tracker.heygen.listings import TranslationList
+from tracker.polling.discovery import Adoption, Discovery, Report
+
+COUNTED = ("listed", "new", "bound", "changed", "failed")
+
+
+def discover(
+    adopt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|none|prefix:TEXT",
+            help="Which translations to track that nobody registered; prefix: those whose callback_id "
+            "begins with TEXT.",
+            show_default="the setting discover_adopt",
+        ),
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget where an earlier run stopped.")] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Page through HeyGen's list of your translations: update, bind and adopt them.
+
+    Rows that have only a callback_id get their id. A run that was interrupted goes on where it stopped.
+    """
+    given = Adoption.parse(adopt) if adopt is not None else None
+
+    async def work(core: Core) -> Report:
+        policy = given or Adoption.parse(core.settings.discover_adopt)
+        listing = TranslationList(_heygen(core).client)
+        discovery = Discovery(core.tracker, listing, core.repository, clock, policy, _show_progress)
+        return await discovery.sweep(restart=restart)
+
+    report = with_core(config, work, create=True)
+    _print(report, as_json=as_json)
+    if report.not_reached is not None:
+        err.print("[red]error:[/] not reached: ", end="")
+        err.print(report.not_reached, markup=False)
+        err.print("`tracker discover` takes it up again")
+    if report.failed:
+        err.print(f"[red]error:[/] {report.failed} listed translations could not be read or stored")
+    if report.not_reached is not None or report.failed:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _heygen(core: Core) -> HeyGen:
+    if core.heygen is None:
+        raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to discover; example: your-key")
+    if core.settings.heygen_api == "v2":
+        raise SettingsError("TRACKER_HEYGEN_API: is v2, and only v3 has a list; example: auto")
+    return core.heygen
+
+
+def _show_progress(report: Report) -> None:
+    """A line on a terminal that follows the pages."""
+    if err.is_terminal:
+        err.print(f"page {report.pages}: {report.listed} listed, {report.new} new", end="\r")
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    told: dict[str, Any] = asdict(report)
+    if as_json:
+        print_json({name: told[name] for name in (*COUNTED, "not_reached")})
+        return
+    print_table([told], {name: name for name in COUNTED})
+    if not report.listed and report.not_reached is None:
+        out.print("HeyGen lists no translations for this account")

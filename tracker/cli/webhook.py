@@ -1,0 +1,155 @@
+"""Verbs of the webhook endpoint at HeyGen: webhook register, status, rotate, remove."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, with_core
+from tracker.cli.webhook_desk import NAME, Desk, Done
+from tracker.core import Core
+from tracker.polling.endpoint_watch import ADVICE
+
+HELP = "Look after our webhook endpoint at HeyGen, and its secrets."
+
+EndpointId = Annotated[
+    str | None, typer.Argument(metavar="[ENDPOINT_ID]", help="HeyGen's id of it.  [default: ours]")
+]
+Legacy = Annotated[bool, typer.Option("--legacy", help="HeyGen's v1 endpoints in the place of v3's.")]
+ENDPOINT_COLUMNS = {
+    "endpoint": "endpoint_id",
+    "url": "url",
+    "status": "status",
+    "events": "events",
+    "ours": "ours",
+}
+SECRET_COLUMNS = {
+    "secret": "name",
+    "from": "origin",
+    "endpoint": "endpoint_id",
+    "valid until": "valid_until",
+    "last used": "last_used",
+    "times": "times_used",
+}
+
+
+def register(
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where HeyGen reaches us.  [default: TRACKER_WEBHOOK_URL]"),
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the secret is called here.")] = NAME,
+    legacy: Legacy = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have HeyGen call our url when a translation ends; repairs what is registered already.
+
+    The secret goes to TRACKER_WEBHOOK_SECRETS_FILE; without one it is printed, this once.
+    """
+
+    async def work(core: Core) -> Done:
+        return await Desk(core).register(url, name.strip() or NAME, legacy=legacy)
+
+    done = with_core(config, work, create=True)
+    repaired = f", repaired: {', '.join(done.repaired)}" if done.repaired else ""
+    said = "was registered already" if done.was_known else "is registered"
+    _end(done, f"endpoint {done.endpoint_id} {said}{repaired}: {done.url}", as_json=as_json)
+
+
+def status(config: Config = None, as_json: AsJson = False) -> None:
+    """Show the endpoints at HeyGen, our secrets and their use; exit code 1 where something is wrong."""
+
+    async def work(core: Core) -> dict[str, Any]:
+        return await Desk(core).status()
+
+    found = with_core(config, work)
+    if as_json:
+        print_json(found)
+    else:
+        _print_status(found)
+    raise typer.Exit(Exit.FAILED if found["problems"] else Exit.OK)
+
+
+def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Have HeyGen make a new secret; the previous one is accepted for 24 hours more.
+
+    A running daemon takes up the new one by itself where TRACKER_WEBHOOK_SECRETS_FILE keeps it.
+    """
+
+    async def work(core: Core) -> Done:
+        return await Desk(core).rotate(endpoint_id)
+
+    done = with_core(config, work, create=True)
+    _end(done, f"endpoint {done.endpoint_id} has a new secret", as_json=as_json)
+
+
+def remove(
+    endpoint_id: EndpointId = None, legacy: Legacy = False, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Have HeyGen call an endpoint no more; its secret is accepted for 24 hours more."""
+
+    async def work(core: Core) -> Done:
+        return await Desk(core).remove(endpoint_id, legacy=legacy)
+
+    done = with_core(config, work, create=True)
+    _end(done, f"endpoint {done.endpoint_id} is removed", as_json=as_json)
+
+
+VERBS: dict[Callable[..., Any], str] = {
+    register: "tracker webhook register --url https://tracker.example/webhooks/heygen",
+    status: "tracker webhook status --json",
+    rotate: "tracker webhook rotate",
+    remove: "tracker webhook remove 3f1c0e2b9d4f4a6f8a7b",
+}
+
+
+def _end(done: Done, headline: str, *, as_json: bool) -> None:
+    """Tell what was done, a secret that nothing holds yet first of all."""
+    if as_json:
+        print_json(asdict(done))
+    else:
+        out.print(headline, markup=False)
+        _print_secret(done)
+        for note in done.notes:
+            out.print(note, markup=False)
+    for problem in done.problems:
+        err.print("[red]error:[/] ", end="")
+        err.print(problem, markup=False)
+    raise typer.Exit(Exit.FAILED if done.problems else Exit.OK)
+
+
+def _print_secret(done: Done) -> None:
+    if done.secrets_file is not None:
+        out.print(f"its secret is in {done.secrets_file}, named {done.name}", markup=False)
+    if done.settings:
+        out.print("its secret is shown this once; set it, and restart the daemon:")
+        out.print(done.settings[0], markup=False)
+        for more in done.settings[1:]:
+            out.print("for 24 hours keep the previous one, too, which HeyGen's retries are signed with:")
+            out.print(more, markup=False)
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    rows = [
+        one
+        | {
+            "events": "all" if one["events"] is None else ", ".join(one["events"]),
+            "ours": "ours" if one["ours"] else "",
+        }
+        for one in found["endpoints"]
+    ]
+    if rows:
+        print_table(rows, ENDPOINT_COLUMNS)
+    else:
+        out.print("no endpoints at HeyGen")
+    if found["secrets"]:
+        print_table(found["secrets"], SECRET_COLUMNS)
+    else:
+        out.print("no secrets: signed webhooks are refused")
+    delivery = found["delivery"]
+    out.print(f"webhooks reported {delivery['by_webhook']} of the latest {delivery['ends']} ends first")
+    for problem in found["problems"]:
+        out.print(f"[red]{problem}[/]: ", end="")
+        out.print(ADVICE[problem], markup=False)

@@ -1,0 +1,189 @@
+"""Puts the parts together that the daemon and the verbs share: store, HeyGen, the one door, the poller."""
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from tracker import logs
+from tracker.domain.cadence import Cadence
+from tracker.heygen import v2
+from tracker.heygen.client import HeyGenClient
+from tracker.heygen.creation import Creation
+from tracker.heygen.endpoints import Endpoints, LegacyEndpoints
+from tracker.heygen.listings import EventLog, TranslationList
+from tracker.heygen.statuses import StatusEndpoint
+from tracker.keyring import Keyring
+from tracker.metrics import Metrics
+from tracker.polling.catch_up import CatchUp
+from tracker.polling.discovery import Adoption, Discovery, Sweeps
+from tracker.polling.endpoint_watch import EndpointWatch
+from tracker.polling.planner import Planner
+from tracker.polling.poller import Pace, Poller
+from tracker.ports import Clock, PollerState
+from tracker.settings import Settings
+from tracker.store.engine import Engines, open_engines
+from tracker.store.repository import Repository
+from tracker.submission import Submissions
+from tracker.tracking import Tracker
+
+HEYGEN_API = "heygen_api"  # under this name it is remembered which API the account speaks
+
+
+def clock() -> datetime:
+    """Now, aware and UTC."""
+    return datetime.now(UTC)
+
+
+def open_database(settings: Settings) -> Engines:
+    """The engines of the settings' database; nothing is connected yet."""
+    return open_engines(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
+
+
+@dataclass(frozen=True, slots=True)
+class HeyGen:
+    """Everything that asks HeyGen; there is none without an API key."""
+
+    client: HeyGenClient
+    statuses: StatusEndpoint
+    planner: Planner
+    submissions: Submissions
+    watch: EndpointWatch
+    catch_up: CatchUp | None  # v2 has no event log
+    sweeps: Sweeps | None  # nor a list
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that the daemon and the verbs share."""
+
+    settings: Settings
+    repository: Repository
+    tracker: Tracker
+    poller: Poller
+    metrics: Metrics
+    keyring: Keyring
+    heygen: HeyGen | None
+
+    @property
+    def polling(self) -> PollerState:
+        """For pages, probes and figures: how polling goes."""
+        told = replace(self.poller.state, delivery_rate=self.tracker.delivery_rate)
+        if self.heygen is None:
+            return told
+        plan = self.tracker.plan
+        return replace(
+            told,
+            api=self.heygen.statuses.api,
+            mode=self.heygen.planner.mode,
+            staleness=plan.staleness.total_seconds() if plan else None,
+            promised=self.settings.max_staleness,
+            webhook_problems=self.heygen.watch.problems,
+        )
+
+    async def exposition(self) -> tuple[bytes, str]:
+        """The text of /metrics and its content type."""
+        now = clock()
+        oldest = await self.repository.oldest_due(now)
+        text = self.metrics.expose(
+            await self.repository.counts(),
+            oldest_due_age=(now - oldest).total_seconds() if oldest else 0.0,
+            poller=self.polling,
+            stretch=self.tracker.stretch,
+        )
+        return text, self.metrics.content_type
+
+
+async def open_core(
+    settings: Settings, engines: Engines, stack: AsyncExitStack, clock: Clock = clock
+) -> Core:
+    """Open store, tracker, HeyGen client and poller; `stack` closes them. Raises StoreError."""
+    repository = Repository(engines, clock)
+    stack.push_async_callback(asyncio.to_thread, repository.close)
+    repository.open()
+    metrics = Metrics()
+    cadence = _cadence(settings)
+    tracker = Tracker(repository, cadence, metrics)
+    await tracker.remember_evidence()
+    keyring = Keyring(settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide)
+    heygen = await _open_heygen(settings, repository, tracker, metrics, keyring, clock, stack)
+    poller = Poller(
+        repository,
+        tracker,
+        heygen.statuses if heygen else None,
+        metrics,
+        clock,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        pace=Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence),
+    )
+    return Core(settings, repository, tracker, poller, metrics, keyring, heygen)
+
+
+async def _open_heygen(
+    settings: Settings,
+    repository: Repository,
+    tracker: Tracker,
+    metrics: Metrics,
+    keyring: Keyring,
+    clock: Clock,
+    stack: AsyncExitStack,
+) -> HeyGen | None:
+    key = settings.heygen_api_key
+    if key is None:
+        return None
+    client = HeyGenClient(
+        key.get_secret_value(),
+        settings.heygen_base_url,
+        rate_limit=settings.rate_limit,
+        concurrency=settings.concurrency,
+        timeout=settings.request_timeout,
+        asked=metrics.asked,
+    )
+    await stack.enter_async_context(client)
+
+    async def switched(api: str) -> None:
+        await repository.remember(HEYGEN_API, api)
+
+    known = await repository.recall(HEYGEN_API)
+    statuses = StatusEndpoint(client, settings.heygen_api, known=known, switched=switched)
+    planner = Planner(
+        repository, tracker, statuses, clock, cadence=_cadence(settings), rate_limit=settings.rate_limit
+    )
+    creation = Creation(client, lambda: statuses.api, follows=settings.heygen_api == "auto")
+    submissions = Submissions(repository, creation, tracker, clock, request_timeout=settings.request_timeout)
+    watch = EndpointWatch(
+        Endpoints(client, clock),
+        LegacyEndpoints(client, clock),
+        repository,
+        url=settings.webhook_url,
+        has_secrets=lambda: bool(keyring.secrets()),
+    )
+    if settings.heygen_api == v2.API_VERSION:
+        return HeyGen(client, statuses, planner, submissions, watch, catch_up=None, sweeps=None)
+    catch_up = CatchUp(
+        tracker,
+        repository,
+        EventLog(client),
+        repository,
+        clock,
+        statuses,
+        max_staleness=timedelta(seconds=settings.max_staleness),
+    )
+    sweeps = None
+    if settings.discover_interval is not None:
+        adopt = Adoption.parse(settings.discover_adopt)
+        discovery = Discovery(tracker, TranslationList(client), repository, clock, adopt)
+        sweeps = Sweeps(discovery, timedelta(seconds=settings.discover_interval), clock)
+    return HeyGen(client, statuses, planner, submissions, watch, catch_up, sweeps)
+
+
+def _cadence(settings: Settings) -> Cadence:
+    return Cadence(
+        min_interval=timedelta(seconds=settings.poll_min_interval),
+        max_interval=timedelta(seconds=settings.poll_max_interval),
+        overdue_after=timedelta(seconds=settings.overdue_after),
+        give_up_after=timedelta(seconds=settings.give_up_after),
+        max_staleness=timedelta(seconds=settings.max_staleness),
+    )

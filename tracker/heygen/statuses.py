@@ -1,0 +1,133 @@
+"""The status endpoint in the dialect that the account speaks; `auto` follows HeyGen from v2 to v3."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from tracker.domain.observation import Observation
+from tracker.errors import NotFoundError, RefusedError, TransientError
+from tracker.heygen import v2, v3
+from tracker.heygen.answers import Answer
+from tracker.heygen.client import HeyGenClient
+
+log = structlog.get_logger("tracker.heygen")
+
+PROOFS = 2  # different ids for which v2 must look retired
+SINGLY_SECONDS = 600.0  # asked one by one for so long, once a bulk question was refused
+
+
+class StatusEndpoint:
+    """HeyGen's status endpoint.
+
+    `setting` is auto, v2 or v3; `known` is what an earlier run found out, `switched` is awaited once
+    when the account moves from v2 to v3.
+    """
+
+    def __init__(
+        self,
+        client: HeyGenClient,
+        setting: str,
+        *,
+        known: str | None,
+        switched: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._follows = setting == "auto"
+        self._switched = switched
+        self.api = (known or v2.API_VERSION) if self._follows else setting
+        self._retired_for: set[str] = set()
+        self._told = False
+        self._singly_until = 0.0
+
+    @property
+    def batch_size(self) -> int:
+        """How many translations one question can ask about at present."""
+        if self.api == v2.API_VERSION or asyncio.get_running_loop().time() < self._singly_until:
+            return 1
+        return v3.BATCH
+
+    async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
+        """Ask about one translation; raises HeyGenError where no status was learnt.
+
+        A v2 that looks retired is no answer: v3 is asked the same, at once.
+        """
+        if self.api == v3.API_VERSION:
+            return await self._fetch_v3(video_translate_id, at)
+        answer = await self._client.ask("status", v2.status_path(video_translate_id), at)
+        if not answer.looks_retired:
+            seen = v2.read_status(video_translate_id, answer)
+            self._retired_for.clear()
+            return seen
+        if not self._follows:
+            self._tell_retired(answer)
+            raise TransientError(
+                f"v2 answers as retired: {answer.name}; set TRACKER_HEYGEN_API to auto or v3"
+            )
+        return await self._follow(video_translate_id, answer, at)
+
+    async def fetch_many(self, video_translate_ids: Sequence[str], at: datetime) -> list[Observation]:
+        """Ask v3 about up to a hundred at once; one observation each, in order.
+
+        Raises RefusedError where HeyGen does not take the question: they are then asked one by one.
+        """
+        rows: list[object] = []
+        told: dict[str, Observation] = {}
+        token: str | None = None
+        tokens: set[str | None] = {None}
+        while True:
+            answer = await self._ask_many(video_translate_ids, token, at)
+            rows += answer.rows()
+            known, told = len(told), v3.read_statuses(rows, video_translate_ids, at)
+            token, _cut = v3.next_token(answer)
+            if token in tokens or len(told) in (known, len(video_translate_ids)):  # or nothing new: no end
+                break
+            tokens.add(token)
+        left_out = "HeyGen's bulk answer leaves it out"
+        return [told.get(one) or v3.not_told(one, at, left_out) for one in video_translate_ids]
+
+    async def _ask_many(self, video_translate_ids: Sequence[str], token: str | None, at: datetime) -> Answer:
+        params = {"video_translation_ids": ",".join(video_translate_ids), "token": token}
+        answer = await self._client.ask("statuses", v3.STATUSES_PATH, at, params=params)
+        try:
+            answer.rows()
+        except (NotFoundError, TransientError) as error:
+            if not (answer.is_refusal or answer.looks_retired):
+                raise
+            if self.batch_size > 1:  # several may be under way
+                log.warning("bulk question refused", error=str(error), singly_for=SINGLY_SECONDS)
+            self._singly_until = asyncio.get_running_loop().time() + SINGLY_SECONDS
+            raise RefusedError(str(error)) from error
+        return answer
+
+    async def _fetch_v3(self, video_translate_id: str, at: datetime) -> Observation:
+        answer = await self._client.ask("status", v3.status_path(video_translate_id), at)
+        if answer.looks_retired:  # somebody's "Not Found" is not HeyGen's about this translation
+            raise TransientError(f"{answer.name}: not an answer of HeyGen's v3")
+        return v3.read_status(video_translate_id, answer)
+
+    async def _follow(self, video_translate_id: str, retired: Answer, at: datetime) -> Observation:
+        """Ask v3 instead, and move there once v2 looked retired for two ids, and v3 knew its own words."""
+        try:
+            seen = await self._fetch_v3(video_translate_id, at)
+        except TransientError as error:
+            raise TransientError(f"v2 answers as retired ({retired.name}), and v3: {error}") from error
+        except NotFoundError:
+            await self._count_proof(video_translate_id, retired)
+            raise
+        await self._count_proof(video_translate_id, retired)
+        return seen
+
+    async def _count_proof(self, video_translate_id: str, retired: Answer) -> None:
+        self._retired_for.add(video_translate_id)
+        if len(self._retired_for) < PROOFS or self.api == v3.API_VERSION:
+            return
+        self.api = v3.API_VERSION
+        log.warning("heygen api switched", before=v2.API_VERSION, now=self.api, because=retired.name)
+        await self._switched(self.api)
+
+    def _tell_retired(self, answer: Answer) -> None:
+        if not self._told:
+            log.error("v2 answers as retired", answer=answer.name, advice="set TRACKER_HEYGEN_API to auto")
+        self._told = True

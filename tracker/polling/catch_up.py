@@ -1,0 +1,253 @@
+"""Catching up after a silence: HeyGen's event log, read back to what is known already."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from tracker.domain.observation import Observation
+from tracker.errors import AccountError, HeyGenError, RateLimitedError, RefusedError
+from tracker.polling.errand import Errand
+from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, key_of, record_page
+from tracker.ports import Clock, Listing, Memory, Page, Record, StatusSource, Store
+from tracker.tracking import Tracker
+
+log = structlog.get_logger("tracker.polling")
+
+MEMORY = "catch_up"
+SHORTEST_GAP = timedelta(minutes=1)  # between runs, and after HeyGen did not answer one
+LONGEST_GAP = timedelta(
+    hours=1
+)  # between runs that find nothing, and until a log that is not there is sought
+
+
+class Cause(StrEnum):
+    """Why the log is read."""
+
+    START = "start"
+    UNREPORTED_END = "unreported_end"  # polling found an end that no webhook had reported
+    PERIODIC = "periodic"
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpReport:
+    """What a run did: `events` are those of ours that were not known yet; `reached` False: it did not
+    get back to what is known, `cut` says why."""
+
+    events: int = 0
+    changed: int = 0
+    ignored: int = 0
+    unreadable: int = 0
+    failed: int = 0
+    pages: int = 0
+    reached: bool = False
+    cut: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bookmark:
+    """The newest event that is known, and which ones are known of the OVERLAP before it."""
+
+    created_at: datetime | None = None
+    known: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, remembered: Any) -> "_Bookmark":
+        remembered = remembered if isinstance(remembered, dict) else {}
+        known = remembered.get("known")
+        return cls(
+            as_moment(remembered.get("created_at")),
+            frozenset(map(str, known)) if isinstance(known, list) else frozenset(),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {"created_at": self.created_at and self.created_at.isoformat(), "known": sorted(self.known)}
+
+
+class CatchUp:
+    """Reads the event log whenever webhooks may have been missed. Somebody calls `tick` every second.
+
+    `max_staleness` is how soon what is still open is polled where that takes a question for each.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        store: Store,
+        log: Listing,
+        memory: Memory,
+        clock: Clock,
+        statuses: StatusSource,
+        max_staleness: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self._tracker, self._store, self._log, self._memory = tracker, store, log, memory
+        self._clock, self._statuses, self._max_staleness = clock, statuses, max_staleness
+        self._started = self._hastened = False
+        self._ends_known = 0
+        self._gap = SHORTEST_GAP
+        self._next_at: datetime | None = None  # not before
+        self._periodic_at: datetime | None = None
+        self._trouble: str | None = None
+        self._errand = Errand("catch-up", self._run_for)
+        self.last: CatchUpReport | None = None
+
+    async def tick(self) -> None:
+        """Read the log when there is cause to; raises StoreError. What takes longer goes on meanwhile."""
+        await self._errand.attend(begin=self._cause() is not None)
+
+    async def stop(self) -> None:
+        """Leave a run that is under way; after the next start the log is read again."""
+        await self._errand.stop()
+
+    async def run(self) -> CatchUpReport:
+        """Read the log back to the last known event, and record what is new.
+
+        Raises HeyGenError and StoreError; the bookmark moves only where neither came, and the end was
+        reached. What happened since the bookmark is tracked as a webhook would have it tracked;
+        without a bookmark nobody knows what was missed, and only known translations are concerned.
+        """
+        bookmark = _Bookmark.of(await self._memory.recall(MEMORY))
+        now = self._clock()
+        since = bookmark.created_at or await self._store.oldest_open() or now
+        walk = Walk(self._log, self._clock)
+        return await _Reading(self._tracker, self._memory, walk, bookmark, since - OVERLAP, now).read()
+
+    # When
+
+    def _cause(self) -> Cause | None:
+        now = self._clock()
+        if self._next_at is not None and now < self._next_at:
+            return None
+        if not self._started:
+            return Cause.START
+        if self._tracker.unreported_ends > self._ends_known:
+            return Cause.UNREPORTED_END
+        return Cause.PERIODIC if self._periodic_at is None or now >= self._periodic_at else None
+
+    async def _run_for(self) -> None:
+        cause, ends = self._cause() or Cause.PERIODIC, self._tracker.unreported_ends
+        self._next_at = self._clock() + SHORTEST_GAP  # also where the store cannot do it
+        try:
+            self._tell(cause, await self.run())
+        except HeyGenError as error:
+            self._rest(error)
+            if not isinstance(error, RefusedError):  # else there is no log to wait for
+                await self._poll_the_rest(needed=not self._hastened)
+                return
+        await self._poll_the_rest(needed=cause is Cause.UNREPORTED_END or not self._hastened)
+        self._started, self._ends_known = True, ends
+
+    def _tell(self, cause: Cause, report: CatchUpReport) -> None:
+        now, self.last = self._clock(), report
+        if report.changed:
+            self._gap = SHORTEST_GAP
+        elif cause is Cause.UNREPORTED_END:
+            self._gap = min(self._gap * 2, LONGEST_GAP)
+        self._next_at, self._periodic_at = now + self._gap, now + LONGEST_GAP
+        if self._trouble is not None:
+            log.warning("event log works again", after=self._trouble)
+        self._trouble = None
+        tell = log.info if report.reached else log.warning
+        tell("caught up" if report.reached else "not caught up", cause=cause, **asdict(report))
+
+    def _rest(self, error: HeyGenError) -> None:
+        """Once per kind of trouble, for it may last."""
+        wait = SHORTEST_GAP
+        if isinstance(error, RefusedError):
+            wait = LONGEST_GAP
+        elif isinstance(error, RateLimitedError) and error.retry_after is not None:
+            wait = timedelta(seconds=error.retry_after)
+        self._next_at = self._clock() + wait
+        kind = type(error).__name__
+        if kind != self._trouble:
+            tell = log.error if isinstance(error, AccountError) else log.warning
+            tell("event log not read", error=str(error), again_in=wait.total_seconds())
+        self._trouble = kind
+
+    async def _poll_the_rest(self, *, needed: bool) -> None:
+        """The log may be incomplete: whoever is still open is asked about, soon; at start once."""
+        if not needed:
+            return
+        now = self._clock()
+        by = now if self._statuses.batch_size > 1 else now + self._max_staleness
+        count = await self._store.hasten(by)
+        self._hastened = True
+        if count:
+            log.info("polls brought forward", count=count, by=by.isoformat())
+
+
+class _Reading:
+    """One run through the log."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        memory: Memory,
+        walk: Walk,
+        bookmark: _Bookmark,
+        boundary: datetime,
+        now: datetime,
+    ) -> None:
+        self._tracker, self._memory, self._walk = tracker, memory, walk
+        self._bookmark, self._boundary, self._now = bookmark, boundary, now
+        self._report = CatchUpReport()
+        self._newest = bookmark.created_at
+        self._read: dict[str, datetime] = {}
+
+    async def read(self) -> CatchUpReport:
+        """Back to the boundary, or to the end of a log that is in no order; then the bookmark moves."""
+        horizon = Horizon(self._boundary)
+        reached = False
+        async for page in self._walk:
+            await self._record(page)
+            if reached := horizon.is_passed(page):
+                break
+        cut = None if reached else self._walk.cut
+        if cut is None:
+            await self._memory.remember(MEMORY, self._moved().as_json())
+        return replace(self._report, reached=cut is None, cut=cut)
+
+    async def _record(self, page: Page) -> None:
+        news = [seen for seen in page.observations if self._is_news(seen)]
+        results = await record_page(self._tracker, self._as_records(news), self._check)
+        stored = [one for one in results if one is not None]
+        known = self._report
+        self._report = replace(
+            known,
+            events=known.events + len(news),
+            changed=known.changed + sum(one.change is not None for one in stored),
+            ignored=known.ignored + page.ignored,
+            unreadable=known.unreadable + page.unreadable,
+            failed=known.failed + len(results) - len(stored),
+            pages=known.pages + 1,
+        )
+        self._newest = max((*page.times, *filter(None, [self._newest])), default=None)
+
+    def _is_news(self, seen: Observation) -> bool:
+        """Neither from before the boundary, nor read by an earlier run; without a time nobody can tell."""
+        if seen.occurred_at is None:
+            return True
+        name = _digest(seen)
+        self._read[name] = seen.occurred_at
+        return seen.occurred_at >= self._boundary and name not in self._bookmark.known
+
+    def _as_records(self, news: Sequence[Observation]) -> list[Record]:
+        missed = self._bookmark.created_at is not None
+        return [Record(observation=seen, adopt=missed and seen.occurred_at is not None) for seen in news]
+
+    async def _check(self) -> None:
+        await self._memory.remember(MEMORY, self._bookmark.as_json())
+
+    def _moved(self) -> _Bookmark:
+        """A log without times is known up to now; a time that is yet to come marks nothing."""
+        newest = min(self._newest or self._now, self._now)
+        known = (name for name, time in self._read.items() if time >= newest - OVERLAP)
+        return _Bookmark(newest, frozenset(known))
+
+
+def _digest(seen: Observation) -> str:
+    return hashlib.sha256(repr(key_of(seen)).encode()).hexdigest()[:24]

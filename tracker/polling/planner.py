@@ -1,0 +1,92 @@
+"""How often may be asked: the promise of max_staleness, the rate limit, and what webhooks have proven."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import structlog
+
+from tracker.domain.cadence import YOUNG, Cadence
+from tracker.domain.plan import Plan, plan
+from tracker.ports import Clock, StatusSource, Store
+from tracker.tracking import Tracker
+
+log = structlog.get_logger("tracker.polling")
+
+PLAN_SECONDS = 10.0
+SHARE_SINGLE = 0.9  # of the rate limit that may go into polls that bring everything
+SHARE_BULK = 0.5  # a bulk answer brings the status alone; each end needs a question of its own
+
+
+class Mode(StrEnum):
+    """How polling goes at present."""
+
+    EAGER = "eager"  # webhooks have not proven to arrive
+    RELAXED = "relaxed"  # they have, so that older translations are asked about less often
+    SATURATED = "saturated"  # the rate limit is too low for the promise of max_staleness
+
+
+class Planner:
+    """Fits the polling of all open translations into the rate limit (requests a second)."""
+
+    def __init__(
+        self,
+        store: Store,
+        tracker: Tracker,
+        statuses: StatusSource,
+        clock: Clock,
+        *,
+        cadence: Cadence,
+        rate_limit: float,
+    ) -> None:
+        self._store, self._tracker, self._statuses = store, tracker, statuses
+        self._clock, self._cadence, self._rate_limit = clock, cadence, rate_limit
+        self._stretch = tracker.stretch
+        self._planned_at: datetime | None = None
+
+    @property
+    def mode(self) -> Mode:
+        planned = self._tracker.plan
+        if planned is not None and not planned.is_kept:
+            return Mode.SATURATED
+        return Mode.RELAXED if self._tracker.stretch > 1 else Mode.EAGER
+
+    async def tick(self) -> None:
+        """Shrink the intervals at once where trust is lost; plan anew every PLAN_SECONDS."""
+        before, stretch = self._stretch, self._tracker.stretch
+        if stretch < before:
+            await self._store.hasten(self._soon())
+            log.warning("webhooks are not trusted any more", stretch_before=before, stretch=stretch)
+        self._stretch = stretch
+        now = self._clock()
+        if self._planned_at is None or now - self._planned_at >= timedelta(seconds=PLAN_SECONDS):
+            self._planned_at = now
+            await self._plan()
+
+    def _soon(self) -> datetime:
+        """By when open translations can be asked about: bulk questions can at once."""
+        now = self._clock()
+        return now if self._statuses.batch_size > 1 else now + self._cadence.longest_while_young
+
+    async def _plan(self) -> None:
+        batch = self._statuses.batch_size
+        capacity = self._rate_limit * batch * (SHARE_BULK if batch > 1 else SHARE_SINGLE)
+        young, old = await self._store.count_open(self._clock() - YOUNG)
+        before, now = self._tracker.plan, plan(self._cadence, young, old, capacity)
+        self._tracker.plan = now
+        if (before is None or before.is_kept) and not now.is_kept:
+            self._tell_broken(now, young, old)
+        elif before is not None and now.is_kept and not before.is_kept:
+            log.warning("max_staleness is kept again", seconds=self._cadence.max_staleness.total_seconds())
+
+    def _tell_broken(self, now: Plan, young: int, old: int) -> None:
+        promised = self._cadence.max_staleness
+        log.error(
+            "max_staleness cannot be kept",
+            promised=promised.total_seconds(),
+            possible=round(now.staleness.total_seconds(), 1),
+            short_by=round((now.staleness - promised).total_seconds(), 1),
+            young=young,
+            older=old,
+            rate_limit=self._rate_limit,
+            advice="raise TRACKER_RATE_LIMIT or TRACKER_MAX_STALENESS",
+        )

@@ -1,0 +1,140 @@
+"""Every setting: its type, its default, what it means, and how the settings fit together."""
+
+import re
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tracker.errors import SettingsError
+from tracker.settings.values import (
+    AbsolutePath,
+    Adopt,
+    BaseUrl,
+    EndpointUrl,
+    HeaderSecret,
+    Seconds,
+    Secret,
+    Where,
+    parse_json,
+    setting,
+)
+
+IN_THE_QUERY = r"[?&](?:ssl)?password="  # where a database url may carry one, too
+
+
+class Settings(BaseModel):
+    """Every setting; the environment variable is the name in upper case after TRACKER_."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", arbitrary_types_allowed=True, validate_default=True
+    )
+
+    database_url: Secret = setting(
+        "sqlite:///tracker.db", "the database, as SQLAlchemy url", "postgresql://tracker@db.example/tracker"
+    )
+    heygen_api_key: HeaderSecret | None = setting(
+        None, "HeyGen's API key; without one nothing is polled", "your-key"
+    )
+    heygen_base_url: BaseUrl = setting(
+        "https://api.heygen.com", "where HeyGen's API is", "https://api.heygen.com"
+    )
+    heygen_api: Literal["auto", "v2", "v3"] = setting(
+        "auto", "HeyGen's API to speak; auto follows from v2 to v3", "v3"
+    )
+    webhook_secret: Secret | None = setting(
+        None, "the webhook endpoint's secret, named `main`, whsec_ included", "whsec_..."
+    )
+    webhook_secrets: Annotated[dict[str, Secret], BeforeValidator(parse_json)] = setting(
+        {},
+        "JSON object of names and secrets, for rotation; all are accepted",
+        '{"old": "whsec_a", "new": "whsec_b"}',
+    )
+    webhook_secrets_file: AbsolutePath | None = setting(
+        None, "JSON file where the webhook verbs keep secrets", "/var/lib/tracker/webhook-secrets.json"
+    )
+    webhook_url: EndpointUrl | None = setting(
+        None,
+        "the public url of our webhook endpoint, so that it can be looked after",
+        "https://tracker.example/webhooks/heygen",
+    )
+    callback_tokens: Annotated[list[Secret], BeforeValidator(parse_json)] = setting(
+        [],
+        "JSON list of tokens of the unsigned callback route; none: it answers 404",
+        '["a-long-random-word"]',
+    )
+    listen: Where = setting(
+        "127.0.0.1:8321", "where webhooks are received", "127.0.0.1:8321 or unix:/run/tracker.sock"
+    )
+    admin_listen: Where = setting(
+        "127.0.0.1:8322", "where the admin pages and /metrics are", "127.0.0.1:8322"
+    )
+    admin_token: HeaderSecret | None = setting(
+        None, "bearer token of the admin listener; required unless it binds loopback", "a-long-random-word"
+    )
+    rate_limit: Annotated[float, Field(gt=0, le=10_000)] = setting(5, "requests a second to HeyGen", "5")
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = setting(
+        10, "requests to HeyGen in flight at once", "10"
+    )
+    request_timeout: Seconds = setting(15, "seconds for one request to HeyGen", "15")
+    poll_min_interval: Seconds = setting(15, "shortest time between two polls of a translation", "15")
+    poll_max_interval: Seconds = setting(600, "longest time between two polls of a translation", "600")
+    max_staleness: Seconds = setting(
+        60, "longest time without a question about a translation younger than 30 minutes", "60"
+    )
+    discover_adopt: Adopt = setting(
+        "none",
+        "what the sweeps adopt: none, all, or those whose callback_id begins with prefix:TEXT",
+        "prefix:order-",
+    )
+    discover_interval: Annotated[Seconds, Field(ge=60)] | None = setting(
+        None, "time between two sweeps through HeyGen's list; none: no sweeps", "6h"
+    )
+    overdue_after: Seconds = setting(3600, "age at which a translation is flagged overdue", "1h")
+    give_up_after: Seconds = setting(7 * 86400, "age at which polling becomes daily", "7d")
+    stop_timeout: Annotated[Seconds, Field(ge=3)] = setting(20, "seconds the daemon may take to stop", "20")
+    sqlite_synchronous: Literal["full", "normal"] = setting(
+        "full", "full: what was answered survives a power cut; normal: a crash of the program", "full"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "least serious event to log", "info"
+    )
+    log_format: Literal["auto", "console", "json"] = setting(
+        "auto", "auto: JSON under systemd, else for people", "json"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Settings that are right alone and wrong together."""
+        if self.poll_min_interval > self.poll_max_interval:
+            raise SettingsError(
+                "TRACKER_POLL_MIN_INTERVAL: is larger than TRACKER_POLL_MAX_INTERVAL; example: 15"
+            )
+        if self.max_staleness < self.poll_min_interval:
+            raise SettingsError(
+                "TRACKER_MAX_STALENESS: is smaller than TRACKER_POLL_MIN_INTERVAL; example: 60"
+            )
+        if self.webhook_secret and "main" in self.webhook_secrets:
+            raise SettingsError(
+                "TRACKER_WEBHOOK_SECRETS: main is TRACKER_WEBHOOK_SECRET's name; example: call it old"
+            )
+        if not self.admin_listen.is_private and self.admin_token is None:
+            raise SettingsError(
+                f"TRACKER_ADMIN_TOKEN: is required while TRACKER_ADMIN_LISTEN is {self.admin_listen}; "
+                "example: a long random word, or TRACKER_ADMIN_LISTEN=127.0.0.1:8322"
+            )
+        return self
+
+    @property
+    def signing_secrets(self) -> dict[str, str]:
+        """Every webhook secret in the clear, by name; for the receiver alone."""
+        main = {"main": self.webhook_secret} if self.webhook_secret else {}
+        return {name: secret.get_secret_value() for name, secret in (main | self.webhook_secrets).items()}
+
+    def secret_values(self) -> list[str]:
+        """Every secret in the clear, so that the log can keep them out."""
+        single = [self.heygen_api_key, self.admin_token, *self.callback_tokens]
+        secrets = [secret.get_secret_value() for secret in single if secret]
+        url = self.database_url.get_secret_value()
+        passwords = re.findall(r"^[^:]*://[^:/@]*:([^@]+)@", url) + re.findall(rf"{IN_THE_QUERY}([^&]+)", url)
+        return [*secrets, *self.signing_secrets.values(), *passwords, *map(unquote, passwords)]
