@@ -186,7 +186,8 @@ class FakeStore:
             and (row.id not in self.claims or self.claims[row.id].until <= now)
         ]
         waiting.sort(key=lambda row: row.next_poll_at or now)
-        taken = waiting[: requests * wanted.batch]
+        is_due = bool(waiting) and (waiting[0].next_poll_at or now) <= wanted.by
+        taken = waiting[: requests * wanted.batch] if is_due else []
         for row in taken:
             alone = row.status.is_final or wanted.batch == 1
             self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease, alone)

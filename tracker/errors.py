@@ -11,6 +11,7 @@ TrackerError                 its text is written for people: the thing, the prob
     ├── NotFoundError        "no such translation", perhaps not for good
     ├── RefusedError         HeyGen will not take this request, however often it is sent
     ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense
+    │   └── NotSentError     the request certainly never reached HeyGen
     └── AccountError         concerns every request of this API key
         ├── KeyRejectedError     401, 403
         └── RateLimitedError     429, with the delay HeyGen asks for
@@ -59,6 +60,10 @@ class RefusedError(HeyGenError):
 
 class TransientError(HeyGenError):
     """Nothing was learnt, and the next attempt may work."""
+
+
+class NotSentError(TransientError):
+    """The request certainly was not processed: it never left, or the endpoint is gone."""
 
 
 class AccountError(HeyGenError):

@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]*)\?[^\s\"'<>]*")
 SHORTEST = 4  # characters of a secret worth hiding: hiding every "s" would hide the log
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-QUIET = ("httpx", "httpcore", "aiohttp", "apscheduler", "alembic", "uvicorn.access", "uvicorn.error")
+QUIET = ("httpx", "httpcore", "aiohttp", "alembic", "uvicorn.access", "uvicorn.error")
 
 
 class Redact:
@@ -64,6 +64,7 @@ def configure(*, level: str, as_json: bool, journal: bool, secrets: Sequence[str
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in QUIET:  # httpx logs whole urls at INFO
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that one call is not over yet is no news
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -15,7 +15,6 @@ from tracker.domain.submission import (
     LONGEST_BACK_OFF,
     LOOK_AGAIN,
     Created,
-    NotSentError,
     Order,
     Step,
     Submission,
@@ -23,7 +22,14 @@ from tracker.domain.submission import (
     back_off,
     next_step,
 )
-from tracker.errors import AccountError, RateLimitedError, RefusedError, StoreError, TransientError
+from tracker.errors import (
+    AccountError,
+    NotSentError,
+    RateLimitedError,
+    RefusedError,
+    StoreError,
+    TransientError,
+)
 from tracker.ports import Clock, Record, Recorded
 
 log = structlog.get_logger("tracker.submission")

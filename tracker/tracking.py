@@ -115,7 +115,7 @@ class Tracker:
             self._warn_of_word(seen.provider_status, recorded)
 
     def _tell_change(self, seen: Observation, recorded: Recorded, change: Change) -> None:
-        if change.new.is_final:
+        if change.new.is_final and seen.source is not Source.MANUAL:  # a refused submission is no evidence
             self._end_sources.append(seen.source)
             self.unreported_ends += seen.source.asks_heygen
         self._figures.changed(change.new, seen.source)

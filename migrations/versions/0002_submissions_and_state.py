@@ -68,7 +68,9 @@ def upgrade() -> None:
     )
     op.add_column(
         "translations",
-        sa.Column("submission_id", BIG_KEY, comment="the row of submissions that created it; null: others did"),
+        sa.Column(
+            "submission_id", BIG_KEY, comment="the row of submissions that created it; null: others did"
+        ),
     )
     op.create_index(
         "ix_translations_submission_id",

@@ -103,7 +103,6 @@ def run(case: Case, directory: Path) -> Figures:
             max_staleness=PROMISED,
             poll_max_interval=120,
             request_timeout=15,
-            log_level="warning",
         )
         _wait(stage, OPEN, case)
         ended = time.monotonic()

@@ -21,7 +21,6 @@ from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source, Status
 from tracker.domain.submission import (
     Created,
-    NotSentError,
     Order,
     Step,
     Submission,
@@ -32,6 +31,7 @@ from tracker.domain.submission import (
 from tracker.errors import (
     InputError,
     KeyRejectedError,
+    NotSentError,
     RateLimitedError,
     RefusedError,
     StoreError,

@@ -10,7 +10,6 @@ from tracker import logs
 from tracker.core import Core, clock
 from tracker.errors import InputError, NotFoundError, RefusedError, SettingsError, StoreError, TransientError
 from tracker.heygen.endpoints import Endpoint, Endpoints, LegacyEndpoints
-from tracker.keyring import Keyring
 from tracker.polling.endpoint_watch import LATEST_ENDS, REMEMBERED, endpoint_problems, find_ours, is_silent
 
 NAME = "heygen"  # of a secret that nobody named
@@ -42,12 +41,11 @@ class Desk:
     def __init__(self, core: Core) -> None:
         if core.heygen is None:
             raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to ask HeyGen; example: your-key")
-        settings = core.settings
         self._core = core
-        self._url = settings.webhook_url
+        self._url = core.settings.webhook_url
         self._v3 = Endpoints(core.heygen.client, clock)
         self._legacy = LegacyEndpoints(core.heygen.client, clock)
-        self.keyring = Keyring(settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide)
+        self.keyring = core.keyring
 
     async def register(self, url: str | None, name: str, *, legacy: bool) -> Done:
         """Have our url called at the end of a translation; a second time changes nothing."""

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tracker.errors import TransientError
-
 KEY_HONOURED = timedelta(hours=23)  # HeyGen keeps an Idempotency-Key for 24 h (heygen-api section 2)
 GIVE_UP_AFTER = timedelta(hours=24)  # webhooks are retried for as long (heygen-api section 4)
 LOOK_AGAIN = timedelta(minutes=1)  # whether webhooks have named the ids of what may not be sent again
@@ -34,10 +32,6 @@ class Step(StrEnum):
     GIVE_UP = "give_up"  # nobody knows whether HeyGen has it
     EXPIRE = "expire"  # HeyGen certainly never had it
     REFUSE = "refuse"  # HeyGen refused it, and its rows have yet to say so
-
-
-class NotSentError(TransientError):
-    """The request certainly was not processed: it never left, or the endpoint is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
-from tracker.domain.submission import Created, NotSentError, Order
+from tracker.domain.submission import Created, Order
 from tracker.domain.translation import is_video_translate_id
-from tracker.errors import AccountError, HeyGenError, InputError, RefusedError, TransientError
+from tracker.errors import AccountError, HeyGenError, InputError, NotSentError, RefusedError, TransientError
 from tracker.heygen import v2, v3
 from tracker.heygen.answers import Answer
 from tracker.heygen.client import HeyGenClient

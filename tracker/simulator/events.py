@@ -81,7 +81,8 @@ class EventLog:
         ended = self._ended(kind)
         if newest:
             ended.reverse()
-        page, next_token = cut([*extra, *ended], partial(_place, newest=newest), wanted)
+        entries: list[_Extra | Translation] = [*extra, *ended]
+        page, next_token = cut(entries, partial(_place, newest=newest), wanted)
         return JSONResponse(Page([self._write(entry) for entry in page], next_token).as_dict())
 
     def _ended(self, kind: str | None) -> list[Translation]:

@@ -44,9 +44,11 @@ def list_changes(connection: Connection, translation_id: int) -> list[dict[str, 
 
 
 def recent_end_sources(connection: Connection, limit: int) -> list[Source]:
-    """Who first reported the latest ends, newest first."""
-    ends = changes.c.new_status.in_(FINAL_STATUSES)
-    rows = connection.execute(select(changes.c.source).where(ends).order_by(changes.c.id.desc()).limit(limit))
+    """Who first reported the latest ends, newest first; what was done by hand is no report."""
+    reported = changes.c.new_status.in_(FINAL_STATUSES) & (changes.c.source != Source.MANUAL)
+    rows = connection.execute(
+        select(changes.c.source).where(reported).order_by(changes.c.id.desc()).limit(limit)
+    )
     return [Source(row.source) for row in rows]
 
 

@@ -7,10 +7,11 @@ from typing import Any, cast
 import pytest
 
 from tests.builders import NOON, answer
-from tracker.domain.submission import Created, NotSentError, Order
+from tracker.domain.submission import Created, Order
 from tracker.errors import (
     InputError,
     KeyRejectedError,
+    NotSentError,
     RateLimitedError,
     RefusedError,
     TransientError,

@@ -499,6 +499,8 @@ async def test_what_is_due_soon_fills_a_question_only_of_the_ticking_daemon() ->
     for number, seconds in ((2, 7), (3, 8)):
         stage.store.rows[number] = replace(stage.store.rows[number], next_poll_at=after(seconds))
     assert await stage.run_once() == {"running": 1}
+    await stage.poller.tick()
+    assert stage.heygen.asked == ["due"]
     stage.store.rows[1] = replace(stage.store.rows[1], next_poll_at=after(0))
     await stage.poller.tick()
     await stage.poller.stop(patience=30)

@@ -88,6 +88,8 @@ def test_one_number_is_a_range_too(text: str) -> None:
         ('[[fates]]\n[[fates]]\nwebhook = "slow"', "fates[1].webhook: Input should be 'prompt'"),
         ('[[fates]]\nwebhok = "late"', 'fates[0].webhok: unknown key; did you mean webhook = "lost"?'),
         ("fates = 3", "fates: Input should be a valid tuple"),
+        ("retire_v2_after_seconds = -1", "retire_v2_after_seconds: Input should be greater than or equal"),
+        ('retired_answer = "gone"', "retired_answer: Input should be '404', '405', '410'"),
         ("seed = ", "not TOML"),
     ],
 )

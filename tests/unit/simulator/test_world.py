@@ -124,3 +124,13 @@ def test_a_status_never_goes_back(seconds: list[float], seed: int) -> None:
     rank = {"pending": 0, "running": 1, "success": 2, "failed": 2}
     ranks = [rank[translation.status(after(second))] for second in sorted(seconds)]
     assert ranks == sorted(ranks)
+
+
+@given(running=st.lists(st.floats(0, 100), min_size=1, max_size=20), asked=st.floats(0, 120))
+def test_those_that_ended_come_in_the_order_of_their_ends(running: list[float], asked: float) -> None:
+    fates = tuple(FateRule(pending_seconds=0, running_seconds=seconds) for seconds in running)
+    world = World(Scenario(fates=fates), lambda: NOON)
+    made = [only(world) for _ in running]
+    ended = world.ended(after(asked))
+    assert {one.index for one in ended} == {one.index for one in made if one.finished_at <= after(asked)}
+    assert ended == sorted(ended, key=lambda one: (one.finished_at, one.index))
