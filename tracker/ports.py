@@ -99,7 +99,7 @@ class Store(Protocol):
         ...
 
     async def recent_end_sources(self, limit: int) -> list[Source]:
-        """Who first reported the latest ends, newest first."""
+        """Whether a webhook or a poll told first of the latest ends, newest first."""
         ...
 
     async def count_open(self, young_since: datetime) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from tracker.domain.cadence import Cadence, Tempo, webhook_stretch
 from tracker.domain.decide import Change
 from tracker.domain.observation import Details, Observation
 from tracker.domain.plan import Plan
-from tracker.domain.status import Source
+from tracker.domain.status import RACING, Source
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
 from tracker.domain.verdict import judge
 from tracker.errors import InputError
@@ -61,7 +61,7 @@ class Tracker:
         self._cadence = cadence
         self._figures = figures
         self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
-        self.unreported_ends = 0  # that polling or the list found before any webhook told of them
+        self.unreported_ends = 0  # that polling found before any webhook told of them
         self.plan: Plan | None = None  # whoever plans the polling sets it
         self._unknown_words: set[str] = set()
 
@@ -72,7 +72,7 @@ class Tracker:
 
     @property
     def delivery_rate(self) -> float | None:
-        """The share of the latest ends that a webhook reported first; None where nothing has ended."""
+        """The share of the latest ends that a webhook told of before a poll; None where nothing has ended."""
         ends = self._end_sources
         return sum(source is Source.WEBHOOK for source in ends) / len(ends) if ends else None
 
@@ -115,9 +115,9 @@ class Tracker:
             self._warn_of_word(seen.provider_status, recorded)
 
     def _tell_change(self, seen: Observation, recorded: Recorded, change: Change) -> None:
-        if change.new.is_final and seen.source is not Source.MANUAL:  # a refused submission is no evidence
+        if change.new.is_final and not change.old.is_final and seen.source in RACING:
             self._end_sources.append(seen.source)
-            self.unreported_ends += seen.source.asks_heygen
+            self.unreported_ends += seen.source is Source.POLL
         self._figures.changed(change.new, seen.source)
         since = recorded.finished_at or seen.observed_at
         lag = (recorded.recorded_at - since).total_seconds() if recorded.recorded_at else None

@@ -40,7 +40,10 @@ def test_the_import_rule_is_the_one_that_is_enforced() -> None:
     assert told == [layers["layers"]]
 
 
-@pytest.mark.parametrize("heading", ["## A webhook, followed", "## A poll, followed"])
+FOLLOWED = ("A webhook", "A poll", "A submission", "A catch-up")
+
+
+@pytest.mark.parametrize("heading", [f"## {what}, followed" for what in FOLLOWED])
 def test_every_name_on_the_way_exists_and_stands_in_a_file_of_its_step(heading: str) -> None:
     known = set().union(*map(_defined, MODULES)) | _columns()
     for step in STEP.findall(section(ARCHITECTURE, heading)):

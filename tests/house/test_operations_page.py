@@ -7,16 +7,32 @@ import re
 import pytest
 import typer
 from starlette.routing import Route
+from typer.core import TyperCommand, TyperGroup
 
 from tests.house.pages import OPERATIONS, ROOT, rows, section
 from tracker.cli import app
 from tracker.cli.common import Exit
 from tracker.domain.status import Attention
 from tracker.metrics import Metrics
+from tracker.polling.endpoint_watch import ADVICE
 from tracker.settings import PREFIX, Settings, redacted
 
 COMMON = {"--help", "--json", "--config"}  # told once for all
-VERBS = typer.main.get_group(app).commands
+
+
+def _verbs(group: TyperGroup, before: str = "") -> dict[str, TyperCommand]:
+    """Every verb by the words that call it; those of a group follow its own name."""
+    verbs: dict[str, TyperCommand] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            verbs |= _verbs(command, f"{before}{name} ")
+        else:
+            assert isinstance(command, TyperCommand)
+            verbs[f"{before}{name}"] = command
+    return verbs
+
+
+VERBS = _verbs(typer.main.get_group(app))
 
 
 def test_every_setting_is_named_and_none_that_does_not_exist() -> None:
@@ -40,7 +56,7 @@ def test_the_example_of_a_setting_is_accepted(name: str) -> None:
 
 
 def test_every_verb_has_a_section_and_none_that_does_not_exist() -> None:
-    told = re.findall(r"^### `tracker ([a-z-]+)`$", OPERATIONS.read_text(), re.MULTILINE)
+    told = re.findall(r"^### `tracker ([a-z -]+)`$", OPERATIONS.read_text(), re.MULTILINE)
 
     assert told == list(VERBS)
 
@@ -57,9 +73,9 @@ def test_the_section_of_a_verb_names_its_flags_and_shows_an_example(verb: str) -
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_section_of_a_verb_names_no_flag_that_does_not_exist(verb: str) -> None:
     text = section(OPERATIONS, f"### `tracker {verb}`").partition("```")[0]
-    flags = {flag for parameter in VERBS[verb].params for flag in parameter.opts}
+    flags = {flag for one in VERBS[verb].params for flag in (*one.opts, *one.secondary_opts)}
 
-    assert set(re.findall(r"`?(--[a-z-]+)", text)) - flags <= {"--config"}
+    assert set(re.findall(r"`?(--[a-z0-9-]+)", text)) - flags <= {"--config"}
 
 
 def test_only_the_verbs_that_the_page_excepts_have_no_config() -> None:
@@ -114,7 +130,7 @@ def _logged_events() -> set[str]:
         if "simulator" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+            if not isinstance(node, ast.Call) or not node.args:
                 continue
             called = node.func
             logs = (
@@ -124,8 +140,20 @@ def _logged_events() -> set[str]:
                 and called.value.id == "log"
             )
             if logs or (isinstance(called, ast.Name) and called.id == "tell"):
-                events.add(str(node.args[0].value))
+                events |= _texts(node.args[0])
     return events
+
+
+def _texts(event: ast.expr) -> set[str]:
+    """What is written there; one or the other where a condition chooses."""
+    if isinstance(event, ast.IfExp):
+        return _texts(event.body) | _texts(event.orelse)
+    assert isinstance(event, ast.Constant), f"an event that cannot be found by its text: {ast.unparse(event)}"
+    return {str(event.value)}
+
+
+def test_every_problem_of_the_webhook_endpoint_is_named() -> None:
+    assert set(rows(section(OPERATIONS, "### What the watch finds"))) == set(ADVICE)
 
 
 def test_every_attention_flag_is_named() -> None:

@@ -56,6 +56,7 @@ class Receiver:
     def __init__(self) -> None:
         self.received: queue.Queue[Received] = queue.Queue()
         self.answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.probe_answer = 200
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/heygen"
@@ -68,6 +69,11 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.received.put(Received(self.path, httpx.Headers(dict(self.headers)), body))
                 self.send_response(200 if receiver.answers.empty() else receiver.answers.get())
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_OPTIONS(self) -> None:
+                self.send_response(receiver.probe_answer)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -92,14 +98,15 @@ class Receiver:
 Start = Callable[..., SimulatorClient]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+# Named apart from their functions, so that other modules of tests can import them.
+@pytest.fixture(name="receiver")
+def receiver_fixture() -> Iterator[Receiver]:
     with Receiver() as one:
         yield one
 
 
-@pytest.fixture
-def start(receiver: Receiver) -> Iterator[Start]:
+@pytest.fixture(name="start")
+def start_fixture(receiver: Receiver) -> Iterator[Start]:
     """Starts a simulator that reports to the receiver; stops it at the end."""
     with ExitStack() as stack:
 

@@ -125,7 +125,6 @@ def test_libraries_that_talk_too_much_are_quiet() -> None:
                 "httpx",
                 "httpcore",
                 "aiohttp.client",
-                "apscheduler.scheduler",
                 "alembic.runtime",
                 "uvicorn.error",
             )
@@ -133,7 +132,7 @@ def test_libraries_that_talk_too_much_are_quiet() -> None:
         level="debug",
     )
 
-    assert [event["event"] for event in said] == ["trouble"] * 6
+    assert [event["event"] for event in said] == ["trouble"] * 5
 
 
 def test_people_read_a_line_without_braces() -> None:

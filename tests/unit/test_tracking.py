@@ -226,11 +226,10 @@ async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, sto
     assert stretches == [1.0] * 4 + [2.0] * 5 + [4.0] * 2
 
 
-@pytest.mark.parametrize("source", [Source.POLL, Source.LIST, Source.EVENT_LOG])
-async def test_one_end_that_was_found_otherwise_ends_the_trust_at_once(
-    tracker: Tracker, store: FakeStore, source: Source
+async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
+    tracker: Tracker, store: FakeStore
 ) -> None:
-    await ends(tracker, store, *[Source.WEBHOOK] * 15, source)
+    await ends(tracker, store, *[Source.WEBHOOK] * 15, Source.POLL)
     assert tracker.stretch == 1.0
     await ends(tracker, store, *[Source.WEBHOOK] * 5)
     assert tracker.stretch == 2.0
@@ -255,8 +254,8 @@ async def test_before_anything_ended_there_is_no_delivery_rate(tracker: Tracker)
 
 
 async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Tracker, store: FakeStore) -> None:
-    await ends(tracker, store, Source.WEBHOOK, Source.POLL, Source.EVENT_LOG, Source.LIST)
-    assert tracker.delivery_rate == 0.25
+    await ends(tracker, store, Source.WEBHOOK, Source.POLL)
+    assert tracker.delivery_rate == 0.5
     await ends(tracker, store, *[Source.WEBHOOK] * EVIDENCE)
     assert tracker.delivery_rate == 1.0
 
@@ -266,8 +265,23 @@ async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
 ) -> None:
     await ends(tracker, store, Source.WEBHOOK, Source.EVENT_LOG)
     assert tracker.unreported_ends == 0
-    await ends(tracker, store, Source.POLL, Source.LIST)
+    await ends(tracker, store, Source.POLL, Source.POLL, Source.LIST)
     assert tracker.unreported_ends == 2
+
+
+@pytest.mark.parametrize("source", [Source.LIST, Source.EVENT_LOG, Source.MANUAL])
+async def test_ends_that_may_be_old_tell_nothing_of_webhooks(
+    tracker: Tracker, store: FakeStore, source: Source
+) -> None:
+    await ends(tracker, store, *[Source.WEBHOOK] * 10, *[source] * 20)
+    assert (tracker.stretch, tracker.delivery_rate, tracker.unreported_ends) == (4.0, 1.0, 0)
+
+
+async def test_neither_does_an_end_that_settles_a_conflict(tracker: Tracker, store: FakeStore) -> None:
+    await ends(tracker, store, *[Source.WEBHOOK] * 10)
+    store.answers = [done(Change(Status.SUCCESS, Status.FAILED))]
+    await tracker.record([Record(observation=poll(Status.FAILED))])
+    assert (tracker.stretch, tracker.unreported_ends) == (4.0, 0)
 
 
 async def waited(tracker: Tracker, store: FakeStore, age: float) -> float:

@@ -11,7 +11,7 @@ from tracker.domain.status import Attention, Source
 from tracker.domain.translation import Translation
 
 AGE_SHARE = 1 / 30  # at 30 minutes of age: once a minute
-JITTER = 0.1  # spreads what was created together
+JITTER = 0.05  # spreads what was created together
 DAILY = timedelta(days=1)
 CONFIRMATIONS = 8  # unanswered questions about an end that a webhook reported, before we let it be
 STRETCHES = ((10, 4.0), (5, 2.0))  # so many ends in a row by webhook stretch the intervals so much

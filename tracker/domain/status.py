@@ -41,6 +41,11 @@ class Source(StrEnum):
         return self in (Source.POLL, Source.LIST)
 
 
+# Who is in a race for each end, so that who was first tells whether webhooks arrive. The list, the event
+# log and people tell of ends that may be old.
+RACING = (Source.WEBHOOK, Source.POLL)
+
+
 class Attention(StrEnum):
     """Why a person should look at a translation; never a status."""
 

@@ -85,7 +85,8 @@ def _told(current: Translation, seen: Observation, change: Change | None) -> dic
         if value not in (None, known) and replaceable and not (backward and name in OF_THE_END):
             told[name] = value
     if isinstance(url := told.get("url"), str):
-        told |= {"url_fetched_at": seen.observed_at, "url_expires_at": expires_at(url, seen.observed_at)}
+        fetched_at = _happened_at(seen)  # an event from the log has an old link
+        told |= {"url_fetched_at": fetched_at, "url_expires_at": expires_at(url, fetched_at)}
     if not backward and seen.provider_status not in (None, current.provider_status):
         told["provider_status"] = seen.provider_status
     if seen.callback_id is not None and current.callback_id is None:
@@ -104,9 +105,14 @@ def _ending(seen: Observation, change: Change | None) -> dict[str, object]:
     """When it ended: HeyGen's own time where it gives a credible one, else when we saw the end."""
     if change is None or not change.new.is_final:
         return {}
+    return {"finished_at": _happened_at(seen)}
+
+
+def _happened_at(seen: Observation) -> datetime:
+    """HeyGen's own time where it gives a credible one, else when we saw it."""
     said = seen.occurred_at
     credible = said is not None and timedelta(0) <= seen.observed_at - said < EVENT_TIME_TRUSTED_FOR
-    return {"finished_at": said if credible else seen.observed_at}
+    return said if said is not None and credible else seen.observed_at
 
 
 def _failing(current: Translation, seen: Observation, change: Change | None) -> _Failing:

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from tracker.domain.observation import Observation
-from tracker.errors import NotFoundError, RefusedError, TransientError
+from tracker.errors import NotFoundError, RefusedError, StoreError, TransientError
 from tracker.heygen import v2, v3
 from tracker.heygen.answers import Answer
 from tracker.heygen.client import HeyGenClient
@@ -93,7 +93,7 @@ class StatusEndpoint:
         try:
             answer.rows()
         except (NotFoundError, TransientError) as error:
-            if not (answer.is_refusal or answer.looks_retired):
+            if not answer.is_refusal:
                 raise
             if self.batch_size > 1:  # several may be under way
                 log.warning("bulk question refused", error=str(error), singly_for=SINGLY_SECONDS)
@@ -125,7 +125,10 @@ class StatusEndpoint:
             return
         self.api = v3.API_VERSION
         log.warning("heygen api switched", before=v2.API_VERSION, now=self.api, because=retired.name)
-        await self._switched(self.api)
+        try:
+            await self._switched(self.api)
+        except StoreError as error:  # the answer matters more; the next start finds it out again
+            log.error("heygen api not stored", error=str(error))
 
     def _tell_retired(self, answer: Answer) -> None:
         if not self._told:

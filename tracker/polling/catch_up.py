@@ -11,7 +11,6 @@ import structlog
 
 from tracker.domain.observation import Observation
 from tracker.errors import AccountError, HeyGenError, RateLimitedError, RefusedError
-from tracker.polling.errand import Errand
 from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, key_of, record_page
 from tracker.ports import Clock, Listing, Memory, Page, Record, StatusSource, Store
 from tracker.tracking import Tracker
@@ -92,16 +91,15 @@ class CatchUp:
         self._next_at: datetime | None = None  # not before
         self._periodic_at: datetime | None = None
         self._trouble: str | None = None
-        self._errand = Errand("catch-up", self._run_for)
         self.last: CatchUpReport | None = None
 
     async def tick(self) -> None:
-        """Read the log when there is cause to; raises StoreError. What takes longer goes on meanwhile."""
-        await self._errand.attend(begin=self._cause() is not None)
+        """Read the log when there is cause to; raises StoreError.
 
-    async def stop(self) -> None:
-        """Leave a run that is under way; after the next start the log is read again."""
-        await self._errand.stop()
+        It may be cancelled: after the next start the log is read again.
+        """
+        if (cause := self._cause()) is not None:
+            await self._run_for(cause)
 
     async def run(self) -> CatchUpReport:
         """Read the log back to the last known event, and record what is new.
@@ -128,8 +126,8 @@ class CatchUp:
             return Cause.UNREPORTED_END
         return Cause.PERIODIC if self._periodic_at is None or now >= self._periodic_at else None
 
-    async def _run_for(self) -> None:
-        cause, ends = self._cause() or Cause.PERIODIC, self._tracker.unreported_ends
+    async def _run_for(self, cause: Cause) -> None:
+        ends = self._tracker.unreported_ends
         self._next_at = self._clock() + SHORTEST_GAP  # also where the store cannot do it
         try:
             self._tell(cause, await self.run())

@@ -9,7 +9,6 @@ import structlog
 
 from tracker.domain.observation import Observation
 from tracker.errors import HeyGenError, InputError, RefusedError
-from tracker.polling.errand import Errand
 from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, record_page
 from tracker.ports import Clock, Listing, Memory, Page, Record
 from tracker.tracking import Tracker
@@ -205,19 +204,15 @@ class Sweeps:
     def __init__(self, discovery: Discovery, interval: timedelta, clock: Clock) -> None:
         self._discovery, self._interval, self._clock = discovery, interval, clock
         self._due: datetime | None = None
-        self._errand = Errand("discovery", self._sweep)
         self.last: Report | None = None
 
     async def tick(self) -> None:
-        """Begin a sweep when it is time; raises StoreError."""
+        """Sweep when it is time; raises StoreError. It may be cancelled: the next one goes on from there."""
         if self._due is None:
             completed_at = await self._discovery.completed_at()
             self._due = completed_at + self._interval if completed_at else self._clock()
-        await self._errand.attend(begin=self._clock() >= self._due)
-
-    async def stop(self) -> None:
-        """Leave a sweep that is under way; the next one goes on from there."""
-        await self._errand.stop()
+        if self._clock() >= self._due:
+            await self._sweep()
 
     async def _sweep(self) -> None:
         soon = min(self._interval, SOON)

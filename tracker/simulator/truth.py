@@ -23,7 +23,7 @@ class DeliveryTruth(_Value):
     event_type: str
     target: Target
     url: str
-    endpoint_id: str | None
+    endpoint_id: str | None = None
     fate: str
     state: State
     attempts: int
@@ -66,10 +66,10 @@ class RequestsTruth(_Value):
     status_by_answer: dict[str, int]
     status_in_flight_max: int
     status_overlaps: int
-    statuses_ids_total: int
-    statuses_by_id: dict[str, int]
-    by_route: dict[str, int]
-    answers_by_route: dict[str, dict[str, int]]
+    statuses_ids_total: int = 0
+    statuses_by_id: dict[str, int] = {}
+    by_route: dict[str, int] = {}
+    answers_by_route: dict[str, dict[str, int]] = {}
 
 
 class EndpointTruth(_Value):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
-from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Source
+from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, RACING, Source
 from tracker.store.tables import changes, translations
 
 
@@ -44,11 +44,14 @@ def list_changes(connection: Connection, translation_id: int) -> list[dict[str, 
 
 
 def recent_end_sources(connection: Connection, limit: int) -> list[Source]:
-    """Who first reported the latest ends, newest first; what was done by hand is no report."""
-    reported = changes.c.new_status.in_(FINAL_STATUSES) & (changes.c.source != Source.MANUAL)
-    rows = connection.execute(
-        select(changes.c.source).where(reported).order_by(changes.c.id.desc()).limit(limit)
+    """Whether a webhook or a poll told first of the latest ends, newest first."""
+    ends = (
+        changes.c.new_status.in_(FINAL_STATUSES),
+        changes.c.old_status.in_(OPEN_STATUSES),
+        changes.c.source.in_(RACING),
     )
+    latest = select(changes.c.source).where(*ends).order_by(changes.c.id.desc()).limit(limit)
+    rows = connection.execute(latest)
     return [Source(row.source) for row in rows]
 
 
@@ -57,7 +60,9 @@ def count_open(connection: Connection, young_since: datetime) -> tuple[int, int]
     wanted = select(func.count()).where(
         translations.c.status.in_(OPEN_STATUSES), translations.c.video_translate_id.is_not(None)
     )
-    young = connection.scalar(wanted.where(translations.c.created_at > young_since)) or 0
+    began = func.coalesce(translations.c.provider_created_at, translations.c.created_at)
+    is_young = (translations.c.created_at > young_since) & (began > young_since)
+    young = connection.scalar(wanted.where(is_young)) or 0
     return young, (connection.scalar(wanted) or 0) - young
 
 

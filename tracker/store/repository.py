@@ -92,7 +92,7 @@ class Repository:
         return await self._write(partial(claims.flag_overdue, now=now, overdue_after=overdue_after))
 
     async def recent_end_sources(self, limit: int) -> list[Source]:
-        """Who first reported the latest ends, newest first."""
+        """Whether a webhook or a poll told first of the latest ends, newest first."""
         return await self._read(partial(queries.recent_end_sources, limit=limit))
 
     async def count_open(self, young_since: datetime) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from tests.integration.web.served import (
 )
 from tracker.errors import StoreError
 from tracker.heygen import webhook
+from tracker.keyring import Keyring
 from tracker.ports import Record, Recorded
 from tracker.web.public import MAX_BODY_BYTES, create_public_app
 from tracker.web.receiver import Receiver
@@ -43,7 +45,7 @@ class Serve(Protocol):
         self,
         record: Recorder,
         *,
-        secrets: Mapping[str, str] = ...,
+        secrets: Callable[[], Mapping[str, str]] = ...,
         tokens: Sequence[str] = ...,
         body_seconds: float = ...,
         store_seconds: float = ...,
@@ -93,7 +95,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
         def start(
             record: Recorder,
             *,
-            secrets: Mapping[str, str] = SECRETS,
+            secrets: Callable[[], Mapping[str, str]] = lambda: SECRETS,
             tokens: Sequence[str] = (TOKEN,),
             body_seconds: float = DEADLINE,
             store_seconds: float = DEADLINE,
@@ -103,7 +105,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
                 record,
                 webhook,
                 lambda: NOON,
-                secrets=lambda: secrets,
+                secrets=secrets,
                 tokens=tokens,
                 refused=refused.append,
                 body_seconds=body_seconds,
@@ -244,7 +246,7 @@ def test_the_content_type_does_not_matter(client: Client) -> None:
 
 
 def test_without_a_secret_the_signed_route_refuses_everything(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record, secrets={})
+    client = serve(core.tracker.record, secrets=dict)
 
     answer = post_signed(client, event())
 
@@ -859,3 +861,35 @@ def wait_until_refused(client: Client) -> None:
     with suppress(ConnectionError):
         while True:
             client.connect().close()
+
+
+def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
+    core: Core, tmp_path: Path, serve: Serve
+) -> None:
+    path, now = tmp_path / "secrets.json", [NOON]
+    daemon, verb = (Keyring({}, path, lambda: now[0]) for _ in range(2))  # in two processes, in real life
+    client = serve(core.tracker.record, secrets=daemon.secrets)
+
+    def post(body: bytes, secret: str) -> int:
+        return client.request(
+            "POST", HOOK, body=body, headers=[("Signature", webhook.sign(body, secret))]
+        ).status
+
+    assert post(event(video_translate_id="a"), "whsec_1") == 503
+    verb.add("heygen", "whsec_1", "ep")
+    assert post(event(video_translate_id="a"), "whsec_1") == 200
+    assert post(event(video_translate_id="b"), "whsec_2") == 401
+    verb.replace("heygen", "whsec_2", "ep")
+    assert post(event(video_translate_id="b"), "whsec_2") == 200
+    assert post(event(video_translate_id="c"), "whsec_1") == 200
+    now[0] += timedelta(hours=24)
+    assert post(event(video_translate_id="d"), "whsec_1") == 401
+    assert post(event(video_translate_id="d"), "whsec_2") == 200
+
+    before = f"heygen-before-{NOON:%Y%m%dT%H%M%SZ}"
+    assert core.sql("SELECT video_translate_id, signed_by FROM deliveries ORDER BY id") == [
+        ("a", "heygen"),
+        ("b", "heygen"),
+        ("c", before),
+        ("d", "heygen"),
+    ]

@@ -16,7 +16,6 @@ from tests.unit.polling.listed import FakeListing, House, logged, open_house, pa
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
 from tracker.errors import KeyRejectedError, RateLimitedError, RefusedError, StoreError, TransientError
-from tracker.polling import errand
 from tracker.polling.catch_up import CatchUp, CatchUpReport
 from tracker.ports import Page
 
@@ -431,27 +430,24 @@ async def test_trouble_with_the_store_comes_out_of_the_tick_and_the_start_is_sti
     assert told[0]["cause"] == "start"
 
 
-async def test_a_long_run_goes_on_between_ticks_and_is_left_at_the_end(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(errand, "TICK_SECONDS", 0.01)
-    go_on = asyncio.Event()
-
+async def test_a_run_that_is_left_is_made_good_after_the_next_start(house: House) -> None:
     class Slow(FakeListing):
         async def page(self, token: str | None, at: datetime) -> Page:
             self.asked.append(token)
-            await go_on.wait()
-            return Page([])
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
 
+    begun, told = asyncio.Event(), house.listing
     house.listing = Slow()
-    catching = catch_up(house)
-    await catching.tick()
-    house.clock.advance(2 * HOUR)
-    await catching.tick()
-    assert (house.listing.asked, catching.last) == ([None], None)
-    await catching.stop()
-    go_on.set()
+    left = asyncio.create_task(catch_up(house).tick())
+    await begun.wait()
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    house.listing = told
+    told.of(page())
     again = catch_up(house)
     await again.tick()
     assert again.last is not None
-    await again.stop()
+    assert again.last.reached

@@ -1,6 +1,5 @@
 """Discovery over a real store and a list that obeys; and the walk through listings."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +20,7 @@ from tracker.errors import (
     StoreError,
     TransientError,
 )
-from tracker.polling import errand, pages
+from tracker.polling import pages
 from tracker.polling.discovery import Adoption, Discovery, Report, Sweeps
 from tracker.polling.pages import Horizon, Walk, as_moment
 from tracker.ports import Page
@@ -322,29 +321,6 @@ async def test_sweeps_come_at_their_interval_and_sooner_after_an_interruption(ho
         house.clock.advance(seconds)
         await another.tick()
         assert house.listing.asked == asked
-    await another.stop()
-
-
-async def test_a_long_sweep_goes_on_between_ticks_and_is_left_at_the_end(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(errand, "TICK_SECONDS", 0.01)
-    for_ever = asyncio.Event()
-
-    class Slow(FakeListing):
-        async def page(self, token: str | None, at: Any) -> Page:
-            self.asked.append(token)
-            await for_ever.wait()
-            raise AssertionError
-
-    house.listing = Slow()
-    sweeps = Sweeps(discovery(house), timedelta(hours=6), house.clock)
-    await sweeps.tick()
-    house.clock.advance(7200)
-    await sweeps.tick()
-    assert house.listing.asked == [None]
-    await sweeps.stop()
-    await sweeps.stop()
 
 
 async def test_trouble_with_the_store_comes_out_of_the_tick(

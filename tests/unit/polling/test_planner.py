@@ -188,7 +188,7 @@ async def test_trust_that_is_remembered_from_the_last_run_can_be_lost() -> None:
     stage = Stage(store=FakeStore(ends=[Source.WEBHOOK] * 20))
     await stage.tracker.remember_evidence()
     assert await stage.plan() == []
-    await stage.end(Source.LIST)
+    await stage.end(Source.POLL)
     assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
 
 
