@@ -616,6 +616,26 @@ def test_the_dashboard_says_why_polling_rests(serve: Serve, core: Core) -> None:
     assert "in 30 s" in page
 
 
+def test_the_dashboard_tells_how_polling_goes_and_what_is_wrong_with_webhooks(
+    serve: Serve, core: Core
+) -> None:
+    slow = PollerState(
+        NOON,
+        api="v3",
+        mode="saturated",
+        staleness=200.0,
+        promised=60.0,
+        knows_translations=False,
+        webhook_problems=("endpoint_disabled",),
+        delivery_rate=0.95,
+    )
+
+    page = get(serve(core, poller=lambda: slow), "/").body.decode()
+
+    for told in ("endpoint_disabled", "every 200 s", "60 s are promised", "another account", "95 %", ">v3<"):
+        assert told in page
+
+
 def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script(client: Client, core: Core) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
     core.sql(
