@@ -152,7 +152,10 @@ class Daemon:
     def _public_app(self, core: Core) -> Starlette:
         settings = self._settings
         if not core.keyring.secrets():
-            log.warning("no webhook secret: signed webhooks are refused", advice="set TRACKER_WEBHOOK_SECRET")
+            log.warning(
+                "no webhook secret: signed webhooks are refused",
+                advice="tracker webhook register, or set TRACKER_WEBHOOK_SECRET",
+            )
         if settings.heygen_api_key is None:
             log.warning("no API key: nothing is polled", advice="set TRACKER_HEYGEN_API_KEY")
         receiver = Receiver(

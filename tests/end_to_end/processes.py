@@ -272,6 +272,12 @@ class Stage:
         daemon.until_ready(lambda ready: ready.get("status") != "not ready", "the first tick")
         return daemon
 
+    def done(self, *arguments: str, **settings: object) -> str:
+        """What `tracker ARGUMENTS` said, once it has ended well."""
+        program = self.start(" ".join(arguments[:2]), *arguments, **settings)
+        assert program.wait() == 0, program.output
+        return program.output
+
     def close(self) -> None:
         for opened in self._opened:
             opened.close()

@@ -64,7 +64,10 @@ class Receiver:
         if request.method != "POST":
             return probe_answer(request)
         if not (secrets := self._secrets()):
-            log.error("webhook refused: no secret is configured", advice="set TRACKER_WEBHOOK_SECRET")
+            log.error(
+                "webhook refused: no secret is configured",
+                advice="tracker webhook register, or set TRACKER_WEBHOOK_SECRET",
+            )
             return self._refuse(503, "this tracker has no webhook secret yet", RETRY_AFTER)
         body = await self._read_body(request)
         if isinstance(body, Response):
