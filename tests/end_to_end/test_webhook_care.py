@@ -22,14 +22,14 @@ def test_webhooks_of_the_old_and_the_new_secret_are_accepted_without_a_restart(s
     assert told["secret"] is None  # it is in the file alone
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    prompt = _made(stage, simulator)
+    prompt = _made(simulator)
     _until_signed(stage, daemon, prompt, "heygen")
-    late = _made(stage, simulator)  # is signed at its end, and sent later
+    late = _made(simulator)  # is signed at its end, and sent later
     simulator.program.until(lambda: simulator.truth().of(late).deliveries, "its end")
     stage.done("webhook", "rotate", **settings)
     [rotated] = simulator.client.endpoints()
     assert rotated.secret != endpoint.secret
-    after = _made(stage, simulator)
+    after = _made(simulator)
     _until_signed(stage, daemon, after, "heygen")
     simulator.client.advance(LATE)
     [before] = [name for name in json.loads(file.read_text()) if name != "heygen"]
@@ -47,9 +47,9 @@ def test_webhooks_of_the_old_and_the_new_secret_are_accepted_without_a_restart(s
     check_invariants(stage.database)
 
 
-def _made(stage: Stage, simulator: Simulator) -> str:
+def _made(simulator: Simulator) -> str:
+    """One that its webhook alone makes known here."""
     [one] = simulator.client.create("es")
-    stage.database.track([one])
     return one
 
 

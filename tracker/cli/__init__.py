@@ -14,7 +14,10 @@ from tracker.cli.simulate import simulate
 from tracker.cli.submit import submit
 from tracker.errors import InputError, TrackerError
 
-EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong input or setting, 3 database, address or HeyGen not available, 4 time-out."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 wrong input or setting, 3 database, address or HeyGen not available, "
+    "4 time-out."
+)
 
 app = typer.Typer(
     name="tracker",
