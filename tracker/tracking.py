@@ -11,7 +11,7 @@ from tracker.domain.cadence import Cadence, Tempo, webhook_stretch
 from tracker.domain.decide import Change
 from tracker.domain.observation import Details, Observation
 from tracker.domain.plan import Plan
-from tracker.domain.status import RACING, Source
+from tracker.domain.status import RACING, Attention, Source
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
 from tracker.domain.verdict import judge
 from tracker.errors import InputError
@@ -63,6 +63,7 @@ class Tracker:
         self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
         self.unreported_ends = 0  # that polling found before any webhook told of them
         self.plan: Plan | None = None  # whoever plans the polling sets it
+        self.is_doubted = False  # HeyGen knows none of the translations; the poller sets it
         self._unknown_words: set[str] = set()
 
     @property
@@ -108,9 +109,11 @@ class Tracker:
         if recorded.change is not None:
             self._tell_change(seen, recorded, recorded.change)
         if recorded.attention is not None:
-            log.warning(
-                "translation needs attention", id=recorded.video_translate_id, attention=recorded.attention
-            )
+            strange = (
+                self.is_doubted and recorded.attention is Attention.NOT_FOUND
+            )  # told once, by the poller
+            tell = log.debug if strange else log.warning
+            tell("translation needs attention", id=recorded.video_translate_id, attention=recorded.attention)
         if seen.status is None and seen.provider_status is not None:
             self._warn_of_word(seen.provider_status, recorded)
 

@@ -62,17 +62,17 @@ def webhook_stretch(end_sources: Sequence[Source]) -> float:
 def interval(cadence: Cadence, age: timedelta, *, failures: int = 0, tempo: Tempo | None = None) -> timedelta:
     """Eager while young, in proportion to age later, backing off while polls fail, daily at last.
 
-    A young one is asked often enough for max_staleness, however trusted webhooks are; only the rate
-    limit is stronger.
+    A young one is asked often enough for max_staleness, whatever webhooks have proven and polls have
+    failed; only the rate limit is stronger.
     """
     tempo = tempo or Tempo()
     if age > cadence.give_up_after:
         return DAILY
     wanted = _bounded(cadence, max(age, timedelta(0)) * AGE_SHARE * tempo.stretch)
-    if age < YOUNG:
-        wanted = min(wanted, cadence.longest_while_young)
     if failures:
         wanted = max(wanted, _bounded(cadence, cadence.min_interval * (1 << min(failures, 16))))
+    if age < YOUNG:
+        wanted = min(wanted, cadence.longest_while_young)
     return max(wanted, tempo.young if age < YOUNG else tempo.old)
 
 
@@ -97,7 +97,7 @@ def next_poll(
         age = now - current.started_at
         return now + _jittered(cadence, interval(cadence, age, failures=failures, tempo=tempo), current)
     if seen.partial and seen.status is status:
-        return now  # the answer to a question of its own has the urls, or the reason
+        return min(now, current.next_poll_at or now)  # still due: a question of its own has the urls
     settled = seen.status is status and attention is None
     if settled or (attention is None and failures >= CONFIRMATIONS):
         return None
@@ -116,6 +116,8 @@ def _after_telling(
     current: Translation, seen: Observation, change: Change | None, attention: Attention | None
 ) -> datetime | None:
     """After somebody told us something: ask at once where the status endpoint has more to say."""
+    if seen.source is Source.LIST and attention is None and seen.status is not None and seen.status.is_final:
+        return None  # the list names everything that the status endpoint does
     raised_conflict = attention is Attention.CONFLICT and current.attention is not Attention.CONFLICT
     hinted = seen.hint and (not current.status.is_final or seen.source is Source.MANUAL)
     if change is None and not raised_conflict and not hinted:

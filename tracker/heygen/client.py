@@ -77,9 +77,9 @@ class HeyGenClient:
         if (silence := self._silent_until - loop.time()) > 0:
             raise RateLimitedError("HeyGen asked for silence", retry_after=silence)
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        request = self._http.build_request(method, path, params=given or None, json=body, headers=headers)
         self._asked(kind)
         try:
+            request = self._http.build_request(method, path, params=given or None, json=body, headers=headers)
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(request, at)
         except TimeoutError as error:

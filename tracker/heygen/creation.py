@@ -58,9 +58,9 @@ class Creation:
         RateLimitedError where nothing was created, and TransientError where nobody knows.
         """
         api = api_version or self._api()
-        if api == v2.API_VERSION and order.asset_id is not None:
-            raise NotSentError("HeyGen's v2 takes no assets; set TRACKER_HEYGEN_API=v3")
         await sending(api)
+        if api == v2.API_VERSION and order.asset_id is not None:  # it counts as an attempt, and backs off
+            raise NotSentError("HeyGen's v2 takes no assets; set TRACKER_HEYGEN_API=v3")
         answer = await self._post(api, order, idempotency_key, at)
         if api == v2.API_VERSION and _is_gone(answer):
             if not self._follows:

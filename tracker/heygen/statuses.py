@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from tracker.domain.observation import Observation
-from tracker.errors import NotFoundError, RefusedError, StoreError, TransientError
+from tracker.errors import HeyGenError, NotFoundError, RefusedError, StoreError, TransientError
 from tracker.heygen import v2, v3
 from tracker.heygen.answers import Answer
 from tracker.heygen.client import HeyGenClient
@@ -15,7 +15,8 @@ from tracker.heygen.client import HeyGenClient
 log = structlog.get_logger("tracker.heygen")
 
 PROOFS = 2  # different ids for which v2 must look retired
-SINGLY_SECONDS = 600.0  # asked one by one for so long, once a bulk question was refused
+SHRINK = 10  # a bulk question that fails makes the next ones so much smaller, and a good one doubles them
+SINGLY_SECONDS = 60.0  # until bulk questions are tried again, once they have shrunk to one translation
 
 
 class StatusEndpoint:
@@ -38,15 +39,22 @@ class StatusEndpoint:
         self._switched = switched
         self.api = (known or v2.API_VERSION) if self._follows else setting
         self._retired_for: set[str] = set()
-        self._told = False
+        self._told = self._told_of_bulk = False
+        self._batch = v3.BATCH
         self._singly_until = 0.0
+        self._failed_in_a_row = 0
 
     @property
     def batch_size(self) -> int:
-        """How many translations one question can ask about at present."""
-        if self.api == v2.API_VERSION or asyncio.get_running_loop().time() < self._singly_until:
+        """How many translations one question can ask about at present.
+
+        One id that HeyGen chokes on must not take others with it, so that failing questions shrink.
+        """
+        if self.api == v2.API_VERSION:
             return 1
-        return v3.BATCH
+        if self._batch == 1 and asyncio.get_running_loop().time() >= self._singly_until:
+            self._batch = 2
+        return self._batch
 
     async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
         """Ask about one translation; raises HeyGenError where no status was learnt.
@@ -68,10 +76,29 @@ class StatusEndpoint:
         return await self._follow(video_translate_id, answer, at)
 
     async def fetch_many(self, video_translate_ids: Sequence[str], at: datetime) -> list[Observation]:
-        """Ask v3 about up to a hundred at once; one observation each, in order.
+        """Ask v3 about up to `batch_size` at once; one observation each, in order.
 
-        Raises RefusedError where HeyGen does not take the question: they are then asked one by one.
+        Raises RefusedError where HeyGen does not take the question: then fewer are asked about together.
         """
+        asked = len(video_translate_ids)
+        try:
+            told = await self._tell_many(video_translate_ids, at)
+        except RefusedError as error:
+            self._shrink(asked, error)
+            raise
+        except (NotFoundError, TransientError) as error:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row > 1:  # once is nothing
+                self._shrink(asked, error)
+            raise
+        self._failed_in_a_row = 0
+        if asked >= self._batch:
+            self._batch = min(2 * self._batch, v3.BATCH)
+        left_out = "HeyGen's bulk answer leaves it out"
+        return [told.get(one) or v3.not_told(one, at, left_out) for one in video_translate_ids]
+
+    async def _tell_many(self, video_translate_ids: Sequence[str], at: datetime) -> dict[str, Observation]:
+        """The pages of one bulk answer, until nothing new is told."""
         rows: list[object] = []
         told: dict[str, Observation] = {}
         token: str | None = None
@@ -82,10 +109,8 @@ class StatusEndpoint:
             known, told = len(told), v3.read_statuses(rows, video_translate_ids, at)
             token, _cut = v3.next_token(answer)
             if token in tokens or len(told) in (known, len(video_translate_ids)):  # or nothing new: no end
-                break
+                return told
             tokens.add(token)
-        left_out = "HeyGen's bulk answer leaves it out"
-        return [told.get(one) or v3.not_told(one, at, left_out) for one in video_translate_ids]
 
     async def _ask_many(self, video_translate_ids: Sequence[str], token: str | None, at: datetime) -> Answer:
         params = {"video_translation_ids": ",".join(video_translate_ids), "token": token}
@@ -93,13 +118,18 @@ class StatusEndpoint:
         try:
             answer.rows()
         except (NotFoundError, TransientError) as error:
-            if not answer.is_refusal:
-                raise
-            if self.batch_size > 1:  # several may be under way
-                log.warning("bulk question refused", error=str(error), singly_for=SINGLY_SECONDS)
-            self._singly_until = asyncio.get_running_loop().time() + SINGLY_SECONDS
-            raise RefusedError(str(error)) from error
+            if answer.is_refusal:
+                raise RefusedError(str(error)) from error
+            raise
         return answer
+
+    def _shrink(self, asked: int, error: HeyGenError) -> None:
+        """Several may be under way: each counts by its own size."""
+        self._batch = min(self._batch, max(1, asked // SHRINK))
+        self._singly_until = asyncio.get_running_loop().time() + SINGLY_SECONDS
+        if not self._told_of_bulk:
+            log.warning("bulk question failed", asked=asked, error=str(error), next=self._batch)
+        self._told_of_bulk = True
 
     async def _fetch_v3(self, video_translate_id: str, at: datetime) -> Observation:
         answer = await self._client.ask("status", v3.status_path(video_translate_id), at)

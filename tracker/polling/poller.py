@@ -212,11 +212,10 @@ class Poller:
         )
         for one in seen:
             self._count(one.problem.kind if one.problem else (one.status or "unknown_word"))
-        told_nothing = [one for one in seen if one.problem is not None]
-        for one in told_nothing[:TOLD_ONE_BY_ONE]:
-            log.info("poll learnt nothing", id=one.video_translate_id, problem=str(one.problem))
-        if len(told_nothing) > TOLD_ONE_BY_ONE:
-            log.info("more polls learnt nothing", count=len(told_nothing) - TOLD_ONE_BY_ONE)
+        nothing = Counter(str(one.problem) for one in seen if one.problem is not None)
+        for problem, count in nothing.items():
+            first = next(one.video_translate_id for one in seen if str(one.problem) == problem)
+            log.info("poll learnt nothing", id=first, count=count, problem=problem)
 
     def _listen(self, seen: Sequence[Observation]) -> None:
         """Whether HeyGen speaks to this account, and knows its translations."""
@@ -225,6 +224,7 @@ class Poller:
                 self._resume(one.observed_at)
         before = self._doubt.is_raised
         self._doubt.hear(seen)
+        self._tracker.is_doubted = self._doubt.is_raised
         if self._doubt.is_raised and not before:
             log.error(
                 "HeyGen knows none of the translations",

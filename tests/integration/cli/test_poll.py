@@ -24,6 +24,26 @@ def test_what_is_due_is_polled_and_right_afterwards(migrated: Program, simulator
     assert poll(migrated, simulator).out == "0 polls\n"
 
 
+def test_what_ended_in_a_bulk_answer_has_its_url_after_the_same_run(
+    migrated: Program, simulator: SimulatorClient
+) -> None:
+    migrated.track(*simulator.create_many(30))
+    ran = migrated(
+        "poll",
+        heygen_base_url=simulator.base_url,
+        heygen_api_key=KEY,
+        heygen_api="v3",
+        rate_limit=200,
+    )
+    assert (ran.code, ran.err) == (0, "")
+    rows = migrated.query("SELECT status, url, attention, next_poll_at FROM translations")
+    assert {(row["status"], row["url"] is None, row["attention"], row["next_poll_at"]) for row in rows} == {
+        ("success", False, None, None)
+    }
+    asked = simulator.truth().requests.by_route
+    assert (asked["v3.statuses"], asked["v3.status"]) == (1, 30)
+
+
 def test_a_named_translation_is_polled_also_when_it_has_ended(
     migrated: Program, simulator: SimulatorClient
 ) -> None:

@@ -71,8 +71,13 @@ def test_in_the_end_it_is_daily() -> None:
 
 
 def test_polls_that_fail_back_off() -> None:
-    waits = [interval(CADENCE, seconds(0), failures=count) for count in (0, 1, 2, 3, 6, 1000)]
-    assert waits == [seconds(15), seconds(30), seconds(60), seconds(120), seconds(600), seconds(600)]
+    waits = [interval(CADENCE, YOUNG, failures=count) for count in (0, 1, 2, 3, 6, 1000)]
+    assert waits == [seconds(60), seconds(60), seconds(60), seconds(120), seconds(600), seconds(600)]
+
+
+def test_the_promise_holds_for_young_ones_whose_polls_fail_too() -> None:
+    waits = [interval(CADENCE, seconds(0), failures=count) for count in (0, 1, 2, 1000)]
+    assert waits == [seconds(15), seconds(30), seconds(54), seconds(54)]
 
 
 def test_webhooks_that_arrive_reliably_slow_polling_down() -> None:
@@ -97,7 +102,7 @@ def test_the_rate_limit_lengthens_the_intervals_by_age() -> None:
     tempo = Tempo(young=seconds(90), old=seconds(900))
     assert interval(CADENCE, seconds(0), tempo=tempo) == seconds(90)
     assert interval(CADENCE, YOUNG, tempo=tempo) == seconds(900)
-    assert interval(CADENCE, seconds(0), failures=3, tempo=tempo) == seconds(120)
+    assert interval(CADENCE, YOUNG, failures=7, tempo=tempo) == seconds(900)
     assert interval(CADENCE, timedelta(days=8), tempo=tempo) == DAILY
 
 

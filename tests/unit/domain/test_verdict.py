@@ -467,7 +467,7 @@ def test_a_bulk_answer_that_repeats_a_webhooks_end_does_not_cancel_the_confirmin
     told = through(translation(status=RUNNING), webhook(SUCCESS, url=URL))
     assert told.next_poll_at == NOON
     again = through(told, in_bulk(SUCCESS, observed_at=after(2)))
-    assert (again.next_poll_at, again.attention) == (after(2), None)
+    assert (again.next_poll_at, again.attention) == (NOON, None)
     confirmed = through(again, poll(SUCCESS, url=URL, title="Talk", observed_at=after(3)))
     assert (confirmed.next_poll_at, confirmed.details.title) == (None, "Talk")
 
@@ -500,8 +500,19 @@ def test_a_bulk_answer_that_contradicts_a_webhook_is_a_conflict_and_a_later_answ
 def test_a_conflict_that_a_bulk_answer_settles_is_asked_about_at_once_for_its_fields(status: Status) -> None:
     conflict = ended(attention=Attention.CONFLICT, attention_since=NOON, next_poll_at=NOON)
     settled = through(conflict, in_bulk(status, observed_at=after(9)))
-    assert (settled.status, settled.attention, settled.next_poll_at) == (status, None, after(9))
+    assert (settled.status, settled.attention, settled.next_poll_at) == (status, None, NOON)
     assert settled.details.url == (URL if status is SUCCESS else None)
+
+
+@pytest.mark.parametrize(("status", "details"), [(SUCCESS, {"url": URL}), (FAILED, {"message": "no speech"})])
+def test_an_end_that_the_list_told_needs_no_question(status: Status, details: dict[str, str]) -> None:
+    listed = through(translation(next_poll_at=NOON), observation(Source.LIST, status, **details))
+    assert (listed.status, listed.next_poll_at) == (status, None)
+
+
+def test_but_a_success_without_a_url_does() -> None:
+    listed = through(translation(next_poll_at=NOON), observation(Source.LIST, SUCCESS))
+    assert (listed.attention, listed.next_poll_at) == (Attention.URL_MISSING, NOON)
 
 
 def test_a_bulk_answer_ends_a_row_of_failures() -> None:

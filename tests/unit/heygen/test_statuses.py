@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -529,31 +529,45 @@ async def test_absent_keys_mean_that_there_is_no_more(heygen: HeyGen, open_as: A
     ],
     ids=shown,
 )
-async def test_a_refused_bulk_question_is_told_once_and_then_all_are_asked_about_singly(
+async def test_a_refused_bulk_question_is_told_once_and_the_next_ones_are_smaller(
     heygen: HeyGen, open_as: Any, answer: Response
 ) -> None:
     heygen.pages = {None: answer}
+    hundred = [f"id-{number}" for number in range(100)]
     async with open_as("v3") as opened:
         with capture_logs() as logs:
             outcomes = await asyncio.gather(
-                *(opened.ask_many("a", "b") for _ in range(3)), return_exceptions=True
+                *(opened.ask_many(*hundred) for _ in range(3)), return_exceptions=True
             )
-        assert [type(one) for one in outcomes] == [RefusedError] * 3
-        assert [(line["event"], line["log_level"]) for line in logs] == [("bulk question refused", "warning")]
+            assert [type(one) for one in outcomes] == [RefusedError] * 3
+            assert opened.endpoint.batch_size == 10  # each counts by its own size
+            with pytest.raises(RefusedError):
+                await opened.ask_many(*hundred[:10])
+        assert [(line["event"], line["log_level"]) for line in logs] == [("bulk question failed", "warning")]
         assert (opened.endpoint.batch_size, opened.endpoint.api) == (1, "v3")
         assert (await opened.ask("a")).status is Status.RUNNING
 
 
-async def test_after_a_while_bulk_questions_are_tried_again(
+async def test_after_a_while_bulk_questions_are_tried_again_and_grow_as_they_work(
     heygen: HeyGen, open_as: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heygen.pages = {None: told(400, {})}
     async with open_as("v3") as opened:
-        for seconds, size in ((600.0, 1), (-1.0, 100), (600.0, 1)):  # -1: the while is over
-            monkeypatch.setattr(statuses, "SINGLY_SECONDS", seconds)
-            with capture_logs(), pytest.raises(RefusedError):
-                await opened.ask_many("a", "b")
-            assert opened.endpoint.batch_size == size
+        with capture_logs(), pytest.raises(RefusedError):
+            await opened.ask_many("a", "b")
+        assert opened.endpoint.batch_size == 1
+        monkeypatch.setattr(statuses, "SINGLY_SECONDS", -1.0)  # the while is over
+        with capture_logs(), pytest.raises(RefusedError):
+            await opened.ask_many("a", "b")
+        sizes = []
+        for _ in range(7):
+            names = [f"id-{number}" for number in range(opened.endpoint.batch_size)]
+            heygen.pages = {None: bulk(*map(row, names))}
+            await opened.ask_many(*names)
+            sizes.append(len(names))
+        assert sizes == [2, 4, 8, 16, 32, 64, 100]
+        await opened.ask_many("a", "b")  # one that is not full tells nothing of larger ones
+        assert opened.endpoint.batch_size == 100
 
 
 @pytest.mark.parametrize(
@@ -572,14 +586,18 @@ async def test_after_a_while_bulk_questions_are_tried_again(
     ],
     ids=shown,
 )
-async def test_other_trouble_is_no_refusal(
+async def test_other_trouble_shrinks_only_when_it_lasts(
     heygen: HeyGen, open_as: Any, answer: Response, kind: type[Exception]
 ) -> None:
-    heygen.pages = {None: answer}
     async with open_as("v3") as opened:
-        with capture_logs() as logs, pytest.raises(kind):
-            await opened.ask_many("a", "b")
-        assert (opened.endpoint.batch_size, logs) == (100, [])
+        sizes = []
+        for page in (answer, bulk(row("a"), row("b")), answer, answer):
+            heygen.pages = {None: page}
+            with capture_logs(), suppress(kind):
+                await opened.ask_many("a", "b")
+            sizes.append(opened.endpoint.batch_size)
+        lasting = 1 if issubclass(kind, TransientError | NotFoundError) else 100
+        assert sizes == [100, 100, 100, lasting]
 
 
 async def test_trouble_on_a_later_page_is_trouble_with_the_question(heygen: HeyGen, open_as: Any) -> None:
