@@ -126,6 +126,7 @@ class FakeStore:
     released: list[tuple[Claim, datetime | None]] = field(default_factory=list)
     answers: list[Recorded] = field(default_factory=list)
     ends: list[Source] = field(default_factory=list)
+    heard: bool = False  # whether a signed webhook has come since those
     overdue: list[str] = field(default_factory=list)
     hastened: list[datetime] = field(default_factory=list)
     wanted: list[Due] = field(default_factory=list)  # what each claim asked for
@@ -226,6 +227,10 @@ class FakeStore:
     async def recent_end_sources(self, limit: int) -> list[Source]:
         await self._ready()
         return self.ends[:limit]
+
+    async def heard_since_ends(self, limit: int) -> bool:
+        await self._ready()
+        return self.heard
 
 
 def written(current: Translation, verdict: Verdict) -> Translation:

@@ -18,7 +18,7 @@ from tracker.heygen.statuses import StatusEndpoint
 from tracker.keyring import Keyring
 from tracker.metrics import Metrics
 from tracker.polling.catch_up import CatchUp
-from tracker.polling.discovery import Adoption, Discovery, Sweeps
+from tracker.polling.discovery import Discovery, Sweeps
 from tracker.polling.endpoint_watch import EndpointWatch
 from tracker.polling.planner import Planner
 from tracker.polling.poller import Pace, Poller
@@ -108,48 +108,54 @@ async def open_core(
     tracker = Tracker(repository, cadence, metrics)
     await tracker.remember_evidence()
     keyring = Keyring(settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide)
-    heygen = await _open_heygen(settings, repository, tracker, metrics, keyring, clock, stack)
+    client = await _open_client(settings, metrics, stack)
+    statuses = await _open_statuses(settings, repository, client) if client else None
     poller = Poller(
         repository,
         tracker,
-        heygen.statuses if heygen else None,
+        statuses,
         metrics,
         clock,
         owner=f"{socket.gethostname()}:{os.getpid()}",
         pace=Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence),
     )
-    return Core(settings, repository, tracker, poller, metrics, keyring, heygen)
+    core = Core(settings, repository, tracker, poller, metrics, keyring, heygen=None)
+    return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
 
 
-async def _open_heygen(
-    settings: Settings,
-    repository: Repository,
-    tracker: Tracker,
-    metrics: Metrics,
-    keyring: Keyring,
-    clock: Clock,
-    stack: AsyncExitStack,
-) -> HeyGen | None:
-    key = settings.heygen_api_key
-    if key is None:
+async def _open_client(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> HeyGenClient | None:
+    if settings.heygen_api_key is None:
         return None
     client = HeyGenClient(
-        key.get_secret_value(),
+        settings.heygen_api_key.get_secret_value(),
         settings.heygen_base_url,
         rate_limit=settings.rate_limit,
         concurrency=settings.concurrency,
         timeout=settings.request_timeout,
         asked=metrics.asked,
     )
-    await stack.enter_async_context(client)
+    return await stack.enter_async_context(client)
 
+
+async def _open_statuses(settings: Settings, repository: Repository, client: HeyGenClient) -> StatusEndpoint:
     async def switched(api: str) -> None:
         await repository.remember(HEYGEN_API, api)
 
     known = await repository.recall(HEYGEN_API)
-    statuses = StatusEndpoint(client, settings.heygen_api, known=known, switched=switched)
+    return StatusEndpoint(client, settings.heygen_api, known=known, switched=switched)
+
+
+def _heygen(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> HeyGen:
+    settings, repository, tracker = core.settings, core.repository, core.tracker
+    has_log = settings.heygen_api != v2.API_VERSION  # and a list
     planner = Planner(
-        repository, tracker, statuses, clock, cadence=_cadence(settings), rate_limit=settings.rate_limit
+        repository,
+        tracker,
+        statuses,
+        clock,
+        cadence=_cadence(settings),
+        rate_limit=settings.rate_limit,
+        hasten_at_start=not has_log,
     )
     creation = Creation(client, lambda: statuses.api, follows=settings.heygen_api == "auto")
     submissions = Submissions(repository, creation, tracker, clock, request_timeout=settings.request_timeout)
@@ -157,26 +163,37 @@ async def _open_heygen(
         Endpoints(client, clock),
         LegacyEndpoints(client, clock),
         repository,
+        repository,
         url=settings.webhook_url,
-        has_secrets=lambda: bool(keyring.secrets()),
+        has_secrets=lambda: bool(core.keyring.secrets()),
     )
-    if settings.heygen_api == v2.API_VERSION:
-        return HeyGen(client, statuses, planner, submissions, watch, catch_up=None, sweeps=None)
-    catch_up = CatchUp(
-        tracker,
-        repository,
+    catch_up = sweeps = None
+    if has_log:
+        catch_up = _catch_up(core, client, statuses, clock)
+        sweeps = _sweeps(core, client, clock)
+    return HeyGen(client, statuses, planner, submissions, watch, catch_up, sweeps)
+
+
+def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
+    return CatchUp(
+        core.tracker,
+        core.repository,
         EventLog(client),
-        repository,
+        core.repository,
         clock,
         statuses,
-        max_staleness=timedelta(seconds=settings.max_staleness),
+        max_staleness=timedelta(seconds=core.settings.max_staleness),
+        trusted=lambda: core.poller.state.knows_translations,
     )
-    sweeps = None
-    if settings.discover_interval is not None:
-        adopt = Adoption.parse(settings.discover_adopt)
-        discovery = Discovery(tracker, TranslationList(client), repository, clock, adopt)
-        sweeps = Sweeps(discovery, timedelta(seconds=settings.discover_interval), clock)
-    return HeyGen(client, statuses, planner, submissions, watch, catch_up, sweeps)
+
+
+def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps | None:
+    interval = core.settings.discover_interval
+    if interval is None:
+        return None
+    listing, adopt = TranslationList(client), core.settings.discover_adopt
+    discovery = Discovery(core.tracker, listing, core.repository, clock, adopt)
+    return Sweeps(discovery, timedelta(seconds=interval), clock)
 
 
 def _cadence(settings: Settings) -> Cadence:

@@ -108,13 +108,18 @@ class Daemon:
         if watch.done() and (error := watch.exception()) is not None:
             self._failure = f"watch: {error}"
         log.info("stopping")
-        asyncio.get_running_loop().call_later(self._settings.stop_timeout, _exit_at_last)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._settings.stop_timeout, _exit_at_last)
+        latest = loop.time() + self._settings.stop_timeout * 7 / 8  # then the store still has to close
         watch.cancel()
         for server in servers:
             server.stop()
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
         await ticker.stop(patience=self._settings.stop_timeout / 8)
-        await core.poller.stop(patience=self._settings.stop_timeout / 4)
+        stops = [core.poller.stop(patience=self._settings.stop_timeout / 4)]
+        if core.heygen is not None:
+            stops.append(core.heygen.submissions.stop(patience=max(0.0, latest - loop.time())))
+        await asyncio.gather(*stops)
 
     async def _watch(self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]]) -> None:
         """The daemon never runs on without one of its parts: whoever restarts it gets an exit code."""

@@ -102,6 +102,10 @@ class Store(Protocol):
         """Whether a webhook or a poll told first of the latest ends, newest first."""
         ...
 
+    async def heard_since_ends(self, limit: int) -> bool:
+        """Whether a signed webhook has come since the oldest of the latest `limit` ends was stored."""
+        ...
+
     async def count_open(self, young_since: datetime) -> tuple[int, int]:
         """How many open translations with an id there are: tracked since then, and older ones."""
         ...

@@ -1,7 +1,8 @@
 """Creating translations so that no crash, time-out or lost answer loses or doubles one."""
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,7 +12,6 @@ import structlog
 from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source, Status
 from tracker.domain.submission import (
-    GIVE_UP_AFTER,
     LONGEST_BACK_OFF,
     LOOK_AGAIN,
     Created,
@@ -30,14 +30,15 @@ from tracker.errors import (
     StoreError,
     TransientError,
 )
-from tracker.ports import Clock, Record, Recorded
+from tracker.ports import Clock, Record
+from tracker.tracking import Tracker
 
 log = structlog.get_logger("tracker.submission")
 
 SPARE = timedelta(seconds=60)  # an attempt is over so long after its request must have ended
 KEY_REJECTED_REST = timedelta(minutes=5)
 RATE_LIMITED_REST = timedelta(minutes=1)
-UNKNOWN = "no answer came, and HeyGen's v2 would create it again, so that it is not sent again"
+UNKNOWN = "no answer came, and HeyGen might create it twice, so that it is not sent again"
 
 
 class Book(Protocol):
@@ -85,12 +86,6 @@ class Creator(Protocol):
         ...
 
 
-class Door(Protocol):
-    """The one door."""
-
-    async def record(self, records: Sequence[Record]) -> list[Recorded]: ...
-
-
 class _TakenError(Exception):
     """Somebody else has taken the submission up meanwhile."""
 
@@ -116,10 +111,12 @@ class Submissions:
     """Submits orders, and sees to those whose answer never came. `request_timeout` is in seconds."""
 
     def __init__(
-        self, book: Book, creator: Creator, door: Door, clock: Clock, *, request_timeout: float
+        self, book: Book, creator: Creator, tracker: Tracker, clock: Clock, *, request_timeout: float
     ) -> None:
-        self._book, self._creator, self._door, self._clock = book, creator, door, clock
+        self._book, self._creator, self._tracker, self._clock = book, creator, tracker, clock
         self._lease = timedelta(seconds=request_timeout) + SPARE
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[Created]] = set()
 
     async def submit(self, order: Order) -> Submission:
         """Store the order and its translations, then ask HeyGen once; answers how far that came.
@@ -145,6 +142,18 @@ class Submissions:
                 until = self._clock() + LONGEST_BACK_OFF
                 await self._book.put_off_submission(known, f"unexpected: {type(error).__name__}", until)
 
+    async def stop(self, patience: float) -> None:
+        """Wait up to `patience` seconds for the answers that are under way; whoever asks must have ended.
+
+        What was answered is stored whatever the time: only requests are ever cancelled.
+        """
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=patience)
+        for request in self._requests:
+            request.cancel()
+        if self._attempts:
+            await asyncio.wait(self._attempts)
+
     async def _take_up(self, known: Submission) -> None:
         match next_step(known, self._clock()):
             case Step.SEND:
@@ -157,20 +166,30 @@ class Submissions:
                 log.info("submission done", id=known.id, api=known.api_version, told_by="webhooks or list")
             case Step.GIVE_UP:
                 await self._give_up(known)
-            case Step.EXPIRE:
-                await self._refuse(known, f"HeyGen could not be asked within {_hours()} h: {known.error}")
             case Step.REFUSE:
                 await self._fail_rows(known)
 
     async def _send(self, known: Submission) -> None:
-        """One attempt. Only what may be sent comes here (`next_step`)."""
+        """One attempt, which outlives our being cancelled: v2 would never repeat its answer.
+
+        Only what may be sent comes here (`next_step`).
+        """
+        attempt = asyncio.create_task(self._attempt(known), name=f"submission {known.id}")
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._attempts.discard)
+        await asyncio.shield(attempt)
+
+    async def _attempt(self, known: Submission) -> None:
         now = self._clock()
         attempt = _Attempt(known, self._book, now + self._lease)
         bound_to = None if attempt.was_planned else known.api_version
+        request = asyncio.create_task(
+            self._creator.create(known.order, known.idempotency_key, now, attempt.sending, bound_to)
+        )
+        self._requests.add(request)
+        request.add_done_callback(self._requests.discard)
         try:
-            created = await self._creator.create(
-                known.order, known.idempotency_key, now, attempt.sending, bound_to
-            )
+            created = await request
         except _TakenError:
             return
         except RefusedError as error:
@@ -206,7 +225,8 @@ class Submissions:
         known, until = attempt.known, self._clock() + pause
         unsent = unsent and attempt.was_planned
         if await self._book.put_off_submission(known, str(error), until, unsent=unsent, uncounted=uncounted):
-            log.warning(
+            tell = log.debug if str(error) == known.error else log.warning
+            tell(
                 "submission not answered",
                 id=known.id,
                 error=str(error),
@@ -234,7 +254,7 @@ class Submissions:
             details=Details(message=known.error),
         )
         waiting = await self._book.waiting_of_submission(known.id)
-        await self._door.record([Record(observation=seen, translation_id=number) for number in waiting])
+        await self._tracker.record([Record(observation=seen, translation_id=number) for number in waiting])
         await self._book.settle_submission(known, SubmissionState.REFUSED, known.error)
 
 
@@ -254,7 +274,3 @@ def _rest(error: AccountError) -> timedelta:
         return KEY_REJECTED_REST
     asked = timedelta(seconds=error.retry_after or 0)
     return max(asked, LONGEST_BACK_OFF if error.quota else RATE_LIMITED_REST)
-
-
-def _hours() -> int:
-    return int(GIVE_UP_AFTER.total_seconds() // 3600)

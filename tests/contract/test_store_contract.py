@@ -1011,6 +1011,22 @@ async def test_who_reported_the_latest_ends_is_known_newest_first(opened: Opened
     assert await opened.store.recent_end_sources(1) == [Source.WEBHOOK]
 
 
+async def test_a_signed_webhook_since_the_oldest_of_the_latest_ends_is_heard_of(opened: Opened) -> None:
+    assert not await opened.store.heard_since_ends(5)
+    for name in ("a", "b"):
+        await apply(opened, registered(name))
+        [claim] = await claimed(opened)
+        await apply(opened, polled(claim, Status.SUCCESS))
+    assert not await opened.store.heard_since_ends(5)
+    await apply(opened, webhook("a"))
+    assert await opened.store.heard_since_ends(5)
+    opened.sql("UPDATE changes SET recorded_at = '2099-01-01 00:00:00' WHERE translation_id = 2")
+    assert await opened.store.heard_since_ends(2)
+    assert not await opened.store.heard_since_ends(1)  # it came before that one
+    opened.sql("UPDATE deliveries SET signed_by = NULL")
+    assert not await opened.store.heard_since_ends(2)
+
+
 async def test_a_database_in_order_passes_the_check(opened: Opened) -> None:
     await opened.store.check()
 

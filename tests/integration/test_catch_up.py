@@ -256,6 +256,21 @@ async def test_an_account_without_a_log_polls_and_says_so_once(tmp_path: Path, t
         assert silent.calls()["v3.events"] == 2
 
 
+async def test_the_log_of_another_account_is_not_read(tmp_path: Path) -> None:
+    with stage(tmp_path, pending_seconds=(10, 10), running_seconds=(10, 10)) as silent:
+        await asyncio.to_thread(silent.heygen.create_many, 3)
+        async with silent.daemon() as (core, heygen):
+            assert heygen.catch_up is not None
+            await heygen.catch_up.tick()  # sets the bookmark
+            await silent.track(core, [f"{number:032x}" for number in range(5)])
+            await core.poller.run_once()
+            assert not core.polling.knows_translations
+            await asyncio.to_thread(silent.heygen.advance, 2 * 3600)
+            await heygen.catch_up.tick()
+            assert len(await rows_of(core)) == 5
+        assert silent.calls()["v3.events"] == 1
+
+
 async def test_a_rejected_key_is_told_once_and_loses_nothing(tmp_path: Path) -> None:
     with stage(tmp_path, pending_seconds=(10, 10), running_seconds=(10, 10)) as silent:
         ids = await asyncio.to_thread(silent.heygen.create_many, 3)

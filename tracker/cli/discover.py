@@ -7,9 +7,10 @@ import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, with_core
 from tracker.core import Core, HeyGen, clock
-from tracker.errors import SettingsError
+from tracker.domain.adoption import Adoption
+from tracker.errors import InputError, SettingsError
 from tracker.heygen.listings import TranslationList
-from tracker.polling.discovery import Adoption, Discovery, Report
+from tracker.polling.discovery import Discovery, Report
 
 COUNTED = ("listed", "new", "bound", "changed", "failed")
 
@@ -19,8 +20,8 @@ def discover(
         str | None,
         typer.Option(
             metavar="all|none|prefix:TEXT",
-            help="Which translations to track that nobody registered; prefix: those whose callback_id "
-            "begins with TEXT.",
+            help="Which translations to track that nobody registered: none, all, or prefix:TEXT for those "
+            "whose callback_id begins with TEXT.",
             show_default="the setting discover_adopt",
         ),
     ] = None,
@@ -30,18 +31,19 @@ def discover(
 ) -> None:
     """Page through HeyGen's list of your translations: update, bind and adopt them.
 
-    Rows that have only a callback_id get their id. A run that was interrupted goes on where it stopped.
+    Rows that have only a callback_id get their id. A run that was interrupted goes on where it stopped, as
+    long as --adopt is the same.
     """
-    given = Adoption.parse(adopt) if adopt is not None else None
+    given = _parsed(adopt) if adopt is not None else None
 
-    async def work(core: Core) -> Report:
-        policy = given or Adoption.parse(core.settings.discover_adopt)
+    async def work(core: Core) -> tuple[Report, Adoption]:
+        policy = given or core.settings.discover_adopt
         listing = TranslationList(_heygen(core).client)
         discovery = Discovery(core.tracker, listing, core.repository, clock, policy, _show_progress)
-        return await discovery.sweep(restart=restart)
+        return await discovery.sweep(restart=restart), policy
 
-    report = with_core(config, work, create=True)
-    _print(report, as_json=as_json)
+    report, policy = with_core(config, work, create=True)
+    _print(report, policy, as_json=as_json)
     if report.not_reached is not None:
         err.print("[red]error:[/] not reached: ", end="")
         err.print(report.not_reached, markup=False)
@@ -50,6 +52,13 @@ def discover(
         err.print(f"[red]error:[/] {report.failed} listed translations could not be read or stored")
     if report.not_reached is not None or report.failed:
         raise typer.Exit(Exit.FAILED)
+
+
+def _parsed(adopt: str) -> Adoption:
+    try:
+        return Adoption.parse(adopt)
+    except ValueError as error:
+        raise InputError(f"--adopt: {error}; example: --adopt prefix:order-") from error
 
 
 def _heygen(core: Core) -> HeyGen:
@@ -66,11 +75,11 @@ def _show_progress(report: Report) -> None:
         err.print(f"page {report.pages}: {report.listed} listed, {report.new} new", end="\r")
 
 
-def _print(report: Report, *, as_json: bool) -> None:
-    told: dict[str, Any] = asdict(report)
+def _print(report: Report, policy: Adoption, *, as_json: bool) -> None:
+    told: dict[str, Any] = {**asdict(report), "adopt": policy}
     if as_json:
         print_json({name: told[name] for name in (*COUNTED, "not_reached")})
         return
-    print_table([told], {name: name for name in COUNTED})
+    print_table([told], {name: name for name in (*COUNTED, "adopt")})
     if not report.listed and report.not_reached is None:
         out.print("HeyGen lists no translations for this account")

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -69,31 +70,41 @@ def submit(
         more=read_fields(field or []),
     )
     check(order)
-    daemon = has_daemon(config)
+    work = partial(
+        _create, order=order, wait=wait, patience=timeout, daemon=has_daemon(config), as_json=as_json
+    )
+    raise typer.Exit(with_core(config, work, create=True))
 
-    async def work(core: Core) -> Exit:
-        if core.heygen is None:
-            raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to submit; example: your-key")
+
+async def _create(
+    core: Core, *, order: Order, wait: bool, patience: float | None, daemon: bool | None, as_json: bool
+) -> Exit:
+    if core.heygen is None:
+        raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to submit; example: your-key")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(core.heygen.submissions.stop, LONGEST_STOP)  # after Ctrl-C, too
         known = await core.heygen.submissions.submit(order)
         rows = await core.repository.rows_of_submission(known.id)
         _tell(known, rows, silent=as_json)
         if not wait:
             _print(known, rows, as_json=as_json)
             return Exit.OK if known.state is SubmissionState.DONE and not known.error else Exit.FAILED
-        async with AsyncExitStack() as stack:
-            driver = None if daemon else _Driver(core, core.heygen)
-            if driver is not None:
-                stack.push_async_callback(driver.stop)
-            await follow(_Look(core, known.id, driver), timeout, silent=as_json)
-        rows = await core.repository.rows_of_submission(known.id)
-        known = await core.repository.get_submission(known.id) or known
-        _print(known, rows, as_json=as_json)
-        if known.state is SubmissionState.UNANSWERED:
-            err.print(f"[red]error:[/] {shown(known.error)}")
-            return Exit.FAILED
-        return exit_code(rows, timeout)
+        driver = None if daemon else _Driver(core, core.heygen)
+        if driver is not None:
+            stack.push_async_callback(driver.stop)
+        await follow(_Look(core, known.id, driver), patience, silent=as_json)
+    return await _end(core, known, patience, as_json=as_json)
 
-    raise typer.Exit(with_core(config, work, create=True))
+
+async def _end(core: Core, known: Submission, patience: float | None, *, as_json: bool) -> Exit:
+    """What there is to say after the waiting."""
+    rows = await core.repository.rows_of_submission(known.id)
+    known = await core.repository.get_submission(known.id) or known
+    _print(known, rows, as_json=as_json)
+    if known.state is SubmissionState.UNANSWERED:
+        err.print(f"[red]error:[/] {shown(known.error)}")
+        return Exit.FAILED
+    return exit_code(rows, patience)
 
 
 def read_fields(given: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print
 from tracker.cli.entries import read_entries, refuse_all
 from tracker.cli.wait import wait as wait
 from tracker.core import Core, clock
-from tracker.domain.observation import Observation
+from tracker.domain.observation import Observation, ProblemKind
 from tracker.domain.status import Attention, Source, Status
 from tracker.errors import InputError, SettingsError
 from tracker.ports import Record
@@ -172,6 +172,9 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
         out.print(f"{sum(outcomes.values())} polls{': ' if counted else ''}{counted}")
     if paused:
         err.print(f"[red]error:[/] HeyGen does not answer this account now: {paused}")
+        raise typer.Exit(Exit.FAILED)
+    if outcomes and set(outcomes) == {ProblemKind.UNREACHABLE}:
+        err.print("[red]error:[/] HeyGen answered none of them; `tracker show ID` tells each last_error")
         raise typer.Exit(Exit.FAILED)
 
 

@@ -39,7 +39,10 @@ def register(
         str | None,
         typer.Option(metavar="URL", help="Where HeyGen reaches us.  [default: TRACKER_WEBHOOK_URL]"),
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="What the secret is called here.")] = NAME,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"What the secret is called here.  [default: {NAME}]"),
+    ] = None,
     legacy: Legacy = False,
     config: Config = None,
     as_json: AsJson = False,
@@ -50,7 +53,7 @@ def register(
     """
 
     async def work(core: Core) -> Done:
-        return await Desk(core).register(url, name.strip() or NAME, legacy=legacy)
+        return await Desk(core).register(url, name, legacy=legacy)
 
     done = with_core(config, work, create=True)
     repaired = f", repaired: {', '.join(done.repaired)}" if done.repaired else ""

@@ -2,18 +2,16 @@
 
 import json
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from tracker import logs
+from tracker.cli.webhook_input import check_name, checked_url
 from tracker.core import Core, clock
 from tracker.errors import InputError, NotFoundError, RefusedError, SettingsError, StoreError, TransientError
 from tracker.heygen.endpoints import Endpoint, Endpoints, LegacyEndpoints
 from tracker.polling.endpoint_watch import LATEST_ENDS, REMEMBERED, endpoint_problems, find_ours, is_silent
 
 NAME = "heygen"  # of a secret that nobody named
-EXAMPLE = "https://tracker.example/webhooks/heygen"
 
 
 @dataclass(kw_only=True)
@@ -47,12 +45,17 @@ class Desk:
         self._legacy = LegacyEndpoints(core.heygen.client, clock)
         self.keyring = core.keyring
 
-    async def register(self, url: str | None, name: str, *, legacy: bool) -> Done:
+    async def register(self, url: str | None, name: str | None, *, legacy: bool) -> Done:
         """Have our url called at the end of a translation; a second time changes nothing."""
         url = checked_url(url or self._url)
+        check_name(name, self.keyring.configured)
         before = await self._remembered()
-        known = find_ours(await self._list(legacy=legacy), {}, url)
-        done = await (self._take_up(known, name, legacy=legacy) if known else self._begin(url, name, legacy))
+        found = await self._list(legacy=legacy)
+        if (known := find_ours(found, {}, url)) is not None:
+            done = await self._take_up(known, name or NAME, legacy=legacy)
+        else:
+            is_left = self._is_left(name or NAME, found, is_same_kind=bool(before.get("legacy")) == legacy)
+            done = await self._begin(url, name, legacy=legacy, replaces=is_left)
         await self._remember(done, {"endpoint_id": done.endpoint_id, "url": done.url, "legacy": legacy})
         former = before.get("endpoint_id")
         if former not in (None, done.endpoint_id):
@@ -112,11 +115,12 @@ class Desk:
         found = await self._list(legacy=bool(remembered.get("legacy")))
         ours = find_ours(found, remembered, self._url)
         ends = await self._core.repository.recent_end_sources(LATEST_ENDS)
+        heard = await self._core.repository.heard_since_ends(LATEST_ENDS)
         by_webhook = sum(source == "webhook" for source in ends)
         has_secret = bool(self.keyring.secrets())
         problems = endpoint_problems(ours, remembered, self._url)
         problems += ["no_secret"] if ours is not None and not has_secret else []
-        problems += ["webhooks_silent"] if has_secret and is_silent(ends) else []
+        problems += ["webhooks_silent"] if has_secret and is_silent(ends, heard=heard) else []
         return {
             "endpoints": [_shown(one, is_ours=one is ours) for one in found],
             "secrets": await self._secrets(),
@@ -130,23 +134,33 @@ class Desk:
 
     # Registering
 
-    async def _begin(self, url: str, name: str, legacy: bool) -> Done:
+    def _is_left(self, name: str, found: list[Endpoint], *, is_same_kind: bool) -> bool:
+        """True where the secret of that name is of an endpoint that HeyGen has no more."""
+        entry = self.keyring.entries().get(name)
+        if entry is None:
+            return False
+        is_gone = entry.endpoint_id not in (None, *(one.endpoint_id for one in found))
+        return entry.valid_until is not None or (is_same_kind and is_gone)
+
+    async def _begin(self, url: str, name: str | None, *, legacy: bool, replaces: bool) -> Done:
+        """A new endpoint. Its secret takes the place of one that is left over, or has a name of its own."""
         if self.keyring.path is not None:
-            self.keyring.check_writable(name)
+            self.keyring.check_writable(None if replaces else name)
         try:
             new = await (self._legacy if legacy else self._v3).register(url)
         except TransientError as error:
             raise TransientError(
                 f"{error}; it may be registered all the same: `tracker webhook status` tells"
             ) from error
-        done = Done(endpoint_id=new.endpoint_id, url=new.url, name=name)
+        given = (name or NAME) if replaces else name
+        done = Done(endpoint_id=new.endpoint_id, url=new.url, name=given or self._free_name(new.endpoint_id))
         if new.secret is None:
             done.name = None
             done.problems.append(
                 f"HeyGen told no secret: `tracker webhook rotate {new.endpoint_id}` makes one"
             )
         else:
-            self._keep(done, new.secret, is_new=True)
+            self._keep(done, new.secret, is_new=not replaces)
         return done
 
     async def _take_up(self, known: Endpoint, name: str, *, legacy: bool) -> Done:
@@ -161,10 +175,11 @@ class Desk:
             done.name = name  # a legacy list may tell it
             self._keep(done, known.secret, is_new=True)
         elif known.secret is None:
-            done.notes.append(
-                "its secret cannot be read again; where this tracker does not have it: "
-                f"`tracker webhook rotate {known.endpoint_id}`"
-            )
+            where, told = "", done.problems
+            if self.keyring.secrets():  # one of them may be it
+                where, told = "where this tracker does not have it: ", done.notes
+            again = f"`tracker webhook rotate {known.endpoint_id}` makes another"
+            told.append(f"its secret cannot be read again; {where}{again}")
         return done
 
     async def _repair(self, known: Endpoint, done: Done, *, legacy: bool) -> None:
@@ -261,30 +276,6 @@ class Desk:
                 "which endpoint is ours is not known; name its id, which `tracker webhook status` shows"
             )
         return ours.endpoint_id
-
-
-def checked_url(url: str | None) -> str:
-    """A url that HeyGen can call and nobody can listen to on the way; raises InputError."""
-    if url is None:
-        raise InputError(f"--url: name where HeyGen reaches this tracker; example: --url {EXAMPLE}")
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        usable = parts.scheme in ("http", "https") and host and parts.port != 0
-    except ValueError:
-        usable, host, parts = False, "", urlsplit("")
-    if not usable or parts.fragment or "@" in parts.netloc or any(char.isspace() for char in url):
-        raise InputError(f"--url: is not the url of a webhook endpoint; example: {EXAMPLE}")
-    if parts.scheme != "https" and not _is_loopback(host):
-        raise InputError(f"--url: HeyGen's webhooks must come by https; example: {EXAMPLE}")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _shown(endpoint: Endpoint, *, is_ours: bool) -> dict[str, Any]:

@@ -30,7 +30,6 @@ class Step(StrEnum):
     WAIT = "wait"  # only a webhook or the list can still tell the ids
     FINISH = "finish"  # they have told them all
     GIVE_UP = "give_up"  # nobody knows whether HeyGen has it
-    EXPIRE = "expire"  # HeyGen certainly never had it
     REFUSE = "refuse"  # HeyGen refused it, and its rows have yet to say so
 
 
@@ -88,18 +87,20 @@ class Submission:
 def next_step(submission: Submission, now: datetime) -> Step:
     """What to do about a submission whose time has come.
 
-    Only what v3 got is ever sent twice: it honours the key. v2 would create everything again.
+    Only what v3 got is ever sent twice: it honours the key. v2 would create everything again. Where
+    nobody was looking meanwhile, the event log and the list have yet to be read: it is given up later.
     """
     if submission.state is SubmissionState.REFUSED:
         return Step.REFUSE
     if submission.state is SubmissionState.PLANNED:
-        return Step.SEND if now - submission.created_at < GIVE_UP_AFTER else Step.EXPIRE
+        return Step.SEND
     age = now - (submission.sent_at or submission.created_at)
     if submission.api_version == "v3" and age < KEY_HONOURED:
         return Step.SEND
     if submission.waiting == 0:
         return Step.FINISH
-    return Step.WAIT if age < GIVE_UP_AFTER else Step.GIVE_UP
+    unwatched = now - (submission.next_attempt_at or now) > LONGEST_BACK_OFF
+    return Step.WAIT if age < GIVE_UP_AFTER or unwatched else Step.GIVE_UP
 
 
 def back_off(attempts: int) -> timedelta:

@@ -1,7 +1,7 @@
 """Catching up after a silence: HeyGen's event log, read back to what is known already."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -71,6 +71,7 @@ class CatchUp:
     """Reads the event log whenever webhooks may have been missed. Somebody calls `tick` every second.
 
     `max_staleness` is how soon what is still open is polled where that takes a question for each.
+    `trusted` False: the API key seems to be another account's, whose log is none of ours.
     """
 
     def __init__(
@@ -82,9 +83,11 @@ class CatchUp:
         clock: Clock,
         statuses: StatusSource,
         max_staleness: timedelta = timedelta(seconds=60),
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._tracker, self._store, self._log, self._memory = tracker, store, log, memory
         self._clock, self._statuses, self._max_staleness = clock, statuses, max_staleness
+        self._trusted = trusted
         self._started = self._hastened = False
         self._ends_known = 0
         self._gap = SHORTEST_GAP
@@ -98,7 +101,7 @@ class CatchUp:
 
         It may be cancelled: after the next start the log is read again.
         """
-        if (cause := self._cause()) is not None:
+        if self._trusted() and (cause := self._cause()) is not None:
             await self._run_for(cause)
 
     async def run(self) -> CatchUpReport:
@@ -108,8 +111,9 @@ class CatchUp:
         reached. What happened since the bookmark is tracked as a webhook would have it tracked;
         without a bookmark nobody knows what was missed, and only known translations are concerned.
         """
-        bookmark = _Bookmark.of(await self._memory.recall(MEMORY))
-        now = self._clock()
+        bookmark, now = _Bookmark.of(await self._memory.recall(MEMORY)), self._clock()
+        if bookmark.created_at is not None and bookmark.created_at > now:
+            bookmark = _Bookmark()  # the clock was ahead: it would hide what has come since
         since = bookmark.created_at or await self._store.oldest_open() or now
         walk = Walk(self._log, self._clock)
         return await _Reading(self._tracker, self._memory, walk, bookmark, since - OVERLAP, now).read()
@@ -194,7 +198,7 @@ class _Reading:
         self._bookmark, self._boundary, self._now = bookmark, boundary, now
         self._report = CatchUpReport()
         self._newest = bookmark.created_at
-        self._read: dict[str, datetime] = {}
+        self._read: dict[str, datetime] = {}  # of the OVERLAP before the newest
 
     async def read(self) -> CatchUpReport:
         """Back to the boundary, or to the end of a log that is in no order; then the bookmark moves."""
@@ -206,7 +210,7 @@ class _Reading:
                 break
         cut = None if reached else self._walk.cut
         if cut is None:
-            await self._memory.remember(MEMORY, self._moved().as_json())
+            await self._memory.remember(MEMORY, _Bookmark(self._mark, frozenset(self._read)).as_json())
         return replace(self._report, reached=cut is None, cut=cut)
 
     async def _record(self, page: Page) -> None:
@@ -224,6 +228,8 @@ class _Reading:
             pages=known.pages + 1,
         )
         self._newest = max((*page.times, *filter(None, [self._newest])), default=None)
+        since = self._mark - OVERLAP
+        self._read = {name: time for name, time in self._read.items() if time >= since}
 
     def _is_news(self, seen: Observation) -> bool:
         """Neither from before the boundary, nor read by an earlier run; without a time nobody can tell."""
@@ -240,11 +246,10 @@ class _Reading:
     async def _check(self) -> None:
         await self._memory.remember(MEMORY, self._bookmark.as_json())
 
-    def _moved(self) -> _Bookmark:
+    @property
+    def _mark(self) -> datetime:
         """A log without times is known up to now; a time that is yet to come marks nothing."""
-        newest = min(self._newest or self._now, self._now)
-        known = (name for name, time in self._read.items() if time >= newest - OVERLAP)
-        return _Bookmark(newest, frozenset(known))
+        return min(self._newest or self._now, self._now)
 
 
 def _digest(seen: Observation) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
-from tracker.domain.observation import Observation
-from tracker.errors import HeyGenError, InputError, RefusedError
+from tracker.domain.adoption import Adoption
+from tracker.errors import HeyGenError, RefusedError
 from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, record_page
 from tracker.ports import Clock, Listing, Memory, Page, Record
 from tracker.tracking import Tracker
@@ -16,33 +16,7 @@ from tracker.tracking import Tracker
 log = structlog.get_logger("tracker.polling")
 
 MEMORY = "discovery"
-PREFIX = "prefix:"
 SOON = timedelta(minutes=10)  # until a sweep that was interrupted goes on
-
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """Which translations are tracked that nobody registered: none, all, or by their callback_id."""
-
-    policy: str = "none"
-    prefix: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> "Adoption":
-        """Read `none`, `all` or `prefix:TEXT`; raises InputError."""
-        if text in ("none", "all"):
-            return cls(text)
-        if text.startswith(PREFIX) and text != PREFIX:
-            return cls("prefix", text.removeprefix(PREFIX))
-        raise InputError(
-            f"adopt: {text[:80]!r} is neither none, all, nor prefix:TEXT; example: prefix:order- for the "
-            "translations whose callback_id begins with order-"
-        )
-
-    def takes(self, seen: Observation) -> bool:
-        if self.policy == "prefix":
-            return seen.callback_id is not None and seen.callback_id.startswith(self.prefix)
-        return self.policy == "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +35,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """What is remembered: where an unfinished sweep goes on, since when all is known, how far it got."""
+    """What is remembered: where an unfinished sweep goes on, since when all is known, how far it got.
+
+    `adopt`: what it adopted; whoever adopts otherwise has to read again what it has read.
+    """
 
     token: str | None = None
+    adopt: str | None = None
     began_at: datetime | None = None
     oldest: datetime | None = None
     completed_at: datetime | None = None
@@ -71,9 +49,11 @@ class _Progress:
     @classmethod
     def of(cls, known: Any) -> "_Progress":
         known = known if isinstance(known, dict) else {}
-        token = known.get("token")
+        token, adopt = (
+            text if isinstance(text := known.get(name), str) else None for name in ("token", "adopt")
+        )
         moments = (as_moment(known.get(name)) for name in ("began_at", "oldest", "completed_at"))
-        return cls(token if isinstance(token, str) else None, *moments)
+        return cls(token, adopt, *moments)
 
     def as_json(self) -> dict[str, str | None]:
         values = asdict(self)
@@ -84,7 +64,8 @@ class _Progress:
 
 
 class Discovery:
-    """Sweeps through the list. An interrupted sweep is resumed where it stopped, also by another process.
+    """Sweeps through the list. An interrupted sweep is resumed where it stopped, also by another process,
+    as long as that adopts the same.
 
     `told` hears of each page.
     """
@@ -114,7 +95,7 @@ class Discovery:
             await self._resume_or_begin(restart=restart)
         except HeyGenError as error:
             self._leave(str(error))
-        log.info("discovery ended", **asdict(self._report))
+        log.info("discovery ended", adopt=str(self._adopt), **asdict(self._report))
         return self._report
 
     async def completed_at(self) -> datetime | None:
@@ -122,7 +103,8 @@ class Discovery:
         return _Progress.of(await self._memory.recall(MEMORY)).completed_at
 
     async def _resume_or_begin(self, *, restart: bool) -> None:
-        token, began_at = self._progress.token, self._progress.began_at
+        token, began_at, adopt = self._progress.token, self._progress.began_at, str(self._adopt)
+        restart = restart or self._progress.adopt != adopt
         if token is not None and began_at is not None and not restart:
             if await self._look_at_front(began_at):
                 return
@@ -134,7 +116,7 @@ class Discovery:
                 log.warning("discovery begins again", because=str(error))
             else:
                 return
-        self._progress = replace(self._progress, token=None, began_at=self._clock(), oldest=None)
+        self._progress = replace(self._progress, token=None, adopt=adopt, began_at=self._clock(), oldest=None)
         await self._read(None)
 
     async def _look_at_front(self, since: datetime) -> bool:

@@ -7,6 +7,7 @@ import structlog
 
 from tracker.domain.status import Source
 from tracker.errors import HeyGenError
+from tracker.ports import Memory, Store
 
 log = structlog.get_logger("tracker.webhooks")
 
@@ -46,14 +47,6 @@ class EndpointList(Protocol):
     async def list(self) -> Sequence[Endpoint]: ...
 
 
-class Memory(Protocol):
-    """What the store knows; raises StoreError."""
-
-    async def recall(self, name: str) -> Any: ...
-
-    async def recent_end_sources(self, limit: int) -> Sequence[Source]: ...
-
-
 E = TypeVar("E", bound=Endpoint)
 
 
@@ -78,9 +71,12 @@ def endpoint_problems(ours: Endpoint | None, remembered: Mapping[str, Any], url:
     return [name for name, is_so in wrong.items() if is_so]
 
 
-def is_silent(end_sources: Sequence[Source]) -> bool:
-    """True where translations ended, and no webhook was the first to tell of any of them."""
-    return len(end_sources) >= ENDS_THAT_TELL and Source.WEBHOOK not in end_sources
+def is_silent(end_sources: Sequence[Source], *, heard: bool) -> bool:
+    """True where translations ended, no webhook was the first to tell of any of them, and none was `heard`.
+
+    One that comes after the poll tells nothing new, and is no silence.
+    """
+    return len(end_sources) >= ENDS_THAT_TELL and Source.WEBHOOK not in end_sources and not heard
 
 
 class EndpointWatch:
@@ -95,12 +91,13 @@ class EndpointWatch:
         endpoints: EndpointList,
         legacy: EndpointList,
         memory: Memory,
+        store: Store,
         *,
         url: str | None,
         has_secrets: Callable[[], bool],
     ) -> None:
         self._endpoints, self._legacy = endpoints, legacy
-        self._memory = memory
+        self._memory, self._store = memory, store
         self._url = url
         self._has_secrets = has_secrets
         self._of_endpoint: list[str] = []
@@ -110,9 +107,10 @@ class EndpointWatch:
     async def check(self) -> None:
         """Judge anew; what HeyGen does not answer stays as it was judged last. Raises StoreError."""
         await self._look_at_endpoint()
-        ends = await self._memory.recent_end_sources(LATEST_ENDS)
-        silent = ["webhooks_silent"] if self._has_secrets() and is_silent(ends) else []
-        self._tell((*self._of_endpoint, *silent))
+        ends = await self._store.recent_end_sources(LATEST_ENDS)
+        heard = await self._store.heard_since_ends(LATEST_ENDS)
+        silent = self._has_secrets() and is_silent(ends, heard=heard)
+        self._tell((*self._of_endpoint, *(["webhooks_silent"] if silent else [])))
 
     async def _look_at_endpoint(self) -> None:
         remembered: Mapping[str, Any] = await self._memory.recall(REMEMBERED) or {}

@@ -26,7 +26,10 @@ class Mode(StrEnum):
 
 
 class Planner:
-    """Fits the polling of all open translations into the rate limit (requests a second)."""
+    """Fits the polling of all open translations into the rate limit (requests a second).
+
+    `hasten_at_start`: where nobody else catches up, the first tick brings all polls forward.
+    """
 
     def __init__(
         self,
@@ -37,11 +40,13 @@ class Planner:
         *,
         cadence: Cadence,
         rate_limit: float,
+        hasten_at_start: bool = False,
     ) -> None:
         self._store, self._tracker, self._statuses = store, tracker, statuses
         self._clock, self._cadence, self._rate_limit = clock, cadence, rate_limit
         self._stretch = tracker.stretch
         self._planned_at: datetime | None = None
+        self._owes_haste = hasten_at_start
 
     @property
     def mode(self) -> Mode:
@@ -52,6 +57,9 @@ class Planner:
 
     async def tick(self) -> None:
         """Shrink the intervals at once where trust is lost; plan anew every PLAN_SECONDS."""
+        if self._owes_haste:
+            await self._store.hasten(self._soon())
+            self._owes_haste = False
         before, stretch = self._stretch, self._tracker.stretch
         if stretch < before:
             await self._store.hasten(self._soon())

@@ -84,7 +84,7 @@ class Settings(BaseModel):
     )
     discover_adopt: Adopt = setting(
         "none",
-        "what the sweeps adopt: none, all, or those whose callback_id begins with prefix:TEXT",
+        "what sweeps adopt: none, all, or prefix:TEXT for those whose callback_id begins with TEXT",
         "prefix:order-",
     )
     discover_interval: Annotated[Seconds, Field(ge=60)] | None = setting(

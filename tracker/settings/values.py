@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from tracker.domain.adoption import Adoption
+
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-ADOPT_PREFIX = "prefix:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,6 @@ def parse_json(value: object) -> object:
         raise ValueError("is not JSON") from error
 
 
-def parse_adopt(value: object) -> object:
-    """none, all, or prefix: followed by what the callback_ids begin with."""
-    if value in ("none", "all") or (
-        isinstance(value, str) and len(value) > len(ADOPT_PREFIX) and value.startswith(ADOPT_PREFIX)
-    ):
-        return value
-    raise ValueError("is neither none, all, nor prefix: followed by a text")
-
-
 def strip(value: object) -> object:
     """Files and shells like to add a newline to a secret."""
     return value.strip() if isinstance(value, str) else value
@@ -104,7 +96,7 @@ Secret = Annotated[SecretStr, BeforeValidator(strip), Field(min_length=1)]
 HeaderSecret = Annotated[Secret, AfterValidator(check_header)]
 Where = Annotated[Address, BeforeValidator(parse_address)]
 AbsolutePath = Annotated[Path, AfterValidator(check_absolute)]
-Adopt = Annotated[str, BeforeValidator(parse_adopt)]
+Adopt = Annotated[Adoption, BeforeValidator(Adoption.parse)]
 BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 EndpointUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
 

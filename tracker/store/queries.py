@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, RACING, Source
-from tracker.store.tables import changes, translations
+from tracker.store.tables import changes, deliveries, translations
 
 
 def list_translations(
@@ -45,14 +45,25 @@ def list_changes(connection: Connection, translation_id: int) -> list[dict[str, 
 
 def recent_end_sources(connection: Connection, limit: int) -> list[Source]:
     """Whether a webhook or a poll told first of the latest ends, newest first."""
+    return [Source(row.source) for row in connection.execute(_latest_ends(limit))]
+
+
+def heard_since_ends(connection: Connection, limit: int) -> bool:
+    """Whether a signed webhook has come since the oldest of the latest `limit` ends was stored."""
+    ends = _latest_ends(limit).subquery()
+    oldest = select(func.min(ends.c.recorded_at)).scalar_subquery()
+    heard = exists().where(deliveries.c.signed_by.is_not(None), deliveries.c.last_received_at >= oldest)
+    return bool(connection.scalar(select(heard)))
+
+
+def _latest_ends(limit: int) -> Select[Any]:
     ends = (
         changes.c.new_status.in_(FINAL_STATUSES),
         changes.c.old_status.in_(OPEN_STATUSES),
         changes.c.source.in_(RACING),
     )
-    latest = select(changes.c.source).where(*ends).order_by(changes.c.id.desc()).limit(limit)
-    rows = connection.execute(latest)
-    return [Source(row.source) for row in rows]
+    columns = select(changes.c.source, changes.c.recorded_at)
+    return columns.where(*ends).order_by(changes.c.id.desc()).limit(limit)
 
 
 def count_open(connection: Connection, young_since: datetime) -> tuple[int, int]:

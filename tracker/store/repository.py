@@ -95,6 +95,10 @@ class Repository:
         """Whether a webhook or a poll told first of the latest ends, newest first."""
         return await self._read(partial(queries.recent_end_sources, limit=limit))
 
+    async def heard_since_ends(self, limit: int) -> bool:
+        """Whether a signed webhook has come since the oldest of the latest `limit` ends was stored."""
+        return await self._read(partial(queries.heard_since_ends, limit=limit))
+
     async def count_open(self, young_since: datetime) -> tuple[int, int]:
         """How many open translations with an id there are: tracked since then, and older ones."""
         return await self._read(partial(queries.count_open, young_since=young_since))

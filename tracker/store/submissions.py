@@ -97,6 +97,8 @@ def settle(
     settled = _update(connection, known, {"state": state, "error": error, "next_attempt_at": until})
     if settled and state is SubmissionState.UNANSWERED:
         note(connection, known.id, error)
+    elif settled and state is SubmissionState.REFUSED:
+        _never_poll(connection, known.id)
     return settled
 
 
@@ -131,6 +133,12 @@ def note(connection: Connection, number: int, error: str | None) -> None:
     """Let the rows that wait for an id say why they do."""
     waiting = (translations.c.submission_id == number, translations.c.video_translate_id.is_(None))
     connection.execute(update(translations).where(*waiting).values(last_error=error))
+
+
+def _never_poll(connection: Connection, number: int) -> None:
+    """What has no id cannot be polled, though its end asks for that."""
+    waiting = (translations.c.submission_id == number, translations.c.video_translate_id.is_(None))
+    connection.execute(update(translations).where(*waiting).values(next_poll_at=None))
 
 
 def insert_row(

@@ -1,6 +1,8 @@
 """`tracker discover`: HeyGen's own list, bound and adopted."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -60,7 +62,10 @@ def test_the_flag_and_the_setting_say_who_is_adopted(migrated: Program, simulato
     [other] = simulator.create("es", callback_id="x")
     ran = discover(migrated, simulator, "--adopt", "prefix:order-")
     assert ran.code == 0
-    assert ran.out.split() == ["listed", "new", "bound", "changed", "failed", "2", "1", "0", "1", "0"]
+    assert ran.out.split() == [
+        *("listed", "new", "bound", "changed", "failed", "adopt"),
+        *("2", "1", "0", "1", "0", "prefix:order-"),
+    ]
     assert [row[0] for row in migrated.tracked()] == [mine]
     assert discover(migrated, simulator, "--json", discover_adopt="all").json["new"] == 1
     assert [row[0] for row in migrated.tracked()] == [mine, other]
@@ -171,7 +176,9 @@ def test_without_a_key_nothing_can_be_asked(migrated: Program) -> None:
 def test_an_unknown_policy_is_refused(migrated: Program, simulator: SimulatorClient, adopt: str) -> None:
     ran = discover(migrated, simulator, "--adopt", adopt)
     assert ran.code == 2
-    assert "neither none, all, nor prefix:TEXT" in ran.err
+    assert "--adopt: is neither none, all, nor prefix:TEXT; example: --adopt prefix:order-" in " ".join(
+        ran.err.split()
+    )
 
 
 def test_an_empty_account_is_said_to_be_one(migrated: Program, simulator: SimulatorClient) -> None:
@@ -216,6 +223,23 @@ def test_an_interrupted_run_is_taken_up_until_all_is_read(
     assert ran.code == 0
     assert runs > 1
     assert migrated.query("SELECT count(*) AS n FROM translations") == [{"n": 1000}]
+
+
+def test_what_an_interrupted_run_passed_by_is_adopted_by_the_next_that_adopts(
+    migrated: Program, big: SimulatorClient
+) -> None:
+    migrated.execute("DELETE FROM tracker_state")
+    assert discover(migrated, big, "--json").json["new"] == 0
+    [[state]] = [
+        row.values() for row in migrated.query("SELECT value FROM tracker_state WHERE name = 'discovery'")
+    ]
+    interrupted = {
+        "token": big._ask("GET", "/v3/video-translations?limit=100")["next_token"],
+        "began_at": (datetime.now(UTC) + timedelta(hours=3)).isoformat(),  # as if all were older than the run
+    }
+    progress = {**json.loads(str(state)), **interrupted}
+    migrated.execute("UPDATE tracker_state SET value = ? WHERE name = 'discovery'", json.dumps(progress))
+    assert discover(migrated, big, "--adopt", "all", "--json").json["new"] == 250
 
 
 def test_restart_begins_at_the_front(migrated: Program, big: SimulatorClient) -> None:

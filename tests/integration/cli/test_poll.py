@@ -79,7 +79,7 @@ def test_broken_answers_are_counted(migrated: Program, simulator: SimulatorClien
     migrated.track(*simulator.create("es"))
     simulator.set_faults("500")
     ran = poll(migrated, simulator)
-    assert (ran.code, ran.out) == (0, "1 polls: 1 unreachable\n")
+    assert (ran.code, ran.out) == (1, "1 polls: 1 unreachable\n")
     [row] = migrated.query("SELECT status, last_error FROM translations")
     assert row["status"] == "pending"
     assert "Internal Server Error" in row["last_error"]

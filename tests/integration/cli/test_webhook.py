@@ -80,11 +80,11 @@ def test_an_endpoint_is_registered_and_its_secret_kept(webhook: Webhook) -> None
 
 
 def test_the_setting_names_the_url_and_a_flag_the_secret(webhook: Webhook) -> None:
-    ran = webhook("register", "--name", "v3 [main]", "--json", webhook_url=URL)
+    ran = webhook("register", "--name", "v3.main", "--json", webhook_url=URL)
 
-    assert (ran.code, ran.json["url"], ran.json["name"]) == (0, URL, "v3 [main]")
+    assert (ran.code, ran.json["url"], ran.json["name"]) == (0, URL, "v3.main")
     assert (ran.json["secret"], ran.json["settings"]) == (None, [])
-    assert list(webhook.secrets) == ["v3 [main]"]
+    assert list(webhook.secrets) == ["v3.main"]
 
 
 def test_a_second_time_changes_nothing(webhook: Webhook) -> None:
@@ -124,9 +124,9 @@ def test_one_that_is_sent_everything_needs_no_repair(webhook: Webhook) -> None:
     webhook.simulator.set_webhook(URL, "whsec_by_hand")
     ran = webhook("register", "--url", URL)
 
-    assert (ran.code, webhook.endpoint.events) == (0, None)
+    assert (ran.code, webhook.endpoint.events) == (1, None)  # nobody here knows its secret
     assert "repaired" not in ran.out
-    assert f"`tracker webhook rotate {webhook.endpoint.endpoint_id}`" in ran.out
+    assert f"`tracker webhook rotate {webhook.endpoint.endpoint_id}`" in ran.err
     assert not webhook.path.exists()
 
 
@@ -201,7 +201,7 @@ def test_a_name_that_is_taken_is_refused_first(webhook: Webhook) -> None:
     ran = webhook("register", "--url", URL, "--name", "main", webhook_secret="whsec_a")
 
     assert (ran.code, ran.out) == (2, "")
-    assert "--name main: there is a secret of that name" in ran.err
+    assert "--name main: is a secret's name in the settings" in ran.err
     assert webhook.simulator.endpoints() == []
 
 
@@ -327,9 +327,34 @@ def test_a_repair_that_heygen_refuses_is_told_with_a_way_out(webhook: Webhook, h
     assert "`tracker webhook remove ep`, then `tracker webhook register`" in ran.err
 
 
+@pytest.mark.parametrize("is_removed_here", [True, False])
+def test_one_that_is_gone_is_registered_again_under_its_name(webhook: Webhook, is_removed_here: bool) -> None:
+    webhook("register", "--url", URL)
+    lost = webhook.secrets["heygen"]["secret"]
+    former = webhook.endpoint.endpoint_id
+    if is_removed_here:
+        assert webhook("remove", former).code == 0
+    else:
+        webhook.simulator._ask("DELETE", f"/v3/webhooks/endpoints/{former}")
+    ran = webhook("register", "--url", URL)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert webhook.secrets["heygen"]["secret"] == webhook.endpoint.secret != lost
+    before = {name: one for name, one in webhook.secrets.items() if name != "heygen"}
+    assert [(one["secret"], one["valid_until"] is None) for one in before.values()] == [(lost, False)]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", '"x', "x" * 65, "main"])
+def test_a_name_that_cannot_be_is_refused(webhook: Webhook, name: str) -> None:
+    ran = webhook("register", "--url", URL, "--name", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert "--name" in ran.err
+    assert webhook.simulator.endpoints() == []
+
+
 def test_one_whose_secret_was_lost_gets_another(webhook: Webhook) -> None:
     webhook.simulator.set_webhook(URL, "whsec_lost")
-    assert "its secret cannot be read again" in webhook("register", "--url", URL).out
+    assert "its secret cannot be read again" in webhook("register", "--url", URL).err
 
     assert webhook("rotate").code == 0
     assert webhook.secrets["heygen"]["secret"] == webhook.endpoint.secret

@@ -200,9 +200,10 @@ async def test_v2_takes_no_assets() -> None:
     with pytest.raises(InputError, match="TRACKER_HEYGEN_API=v3"):
         creation(client).check(asset)
     creation(client, "v3").check(asset)
+    sent = Sent()
     with pytest.raises(NotSentError):
-        await create(client, asset, "v2")
-    assert client.asked == []
+        await creation(client).create(asset, "key-1", NOON, sent)
+    assert (client.asked, sent.apis) == ([], ["v2"])  # it counts as an attempt, and backs off
 
 
 async def test_a_connection_that_never_came_about_created_nothing() -> None:

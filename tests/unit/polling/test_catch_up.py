@@ -51,7 +51,7 @@ class Statuses:
         raise AssertionError
 
 
-def catch_up(house: House, statuses: Statuses | None = None) -> CatchUp:
+def catch_up(house: House, statuses: Statuses | None = None, **more: Any) -> CatchUp:
     return CatchUp(
         house.tracker,
         house.store,
@@ -60,6 +60,7 @@ def catch_up(house: House, statuses: Statuses | None = None) -> CatchUp:
         house.clock,
         statuses or Statuses(),
         timedelta(seconds=60),
+        **more,
     )
 
 
@@ -134,6 +135,33 @@ async def test_a_time_that_is_yet_to_come_hides_nothing(house: House) -> None:
     house.listing.of(page(logged("a", -10 * HOUR), logged("b", -HOUR)))
     await catch_up(house).run()
     assert house.statuses() == {"a": "success", "b": "success"}
+
+
+async def test_a_bookmark_from_the_future_is_none(house: House) -> None:
+    """It was set while the clock was ahead."""
+    await mark(house, age=-9 * HOUR)
+    await house.track("a", age=HOUR)
+    house.listing.of(page(logged("a", 60), logged("stranger", 70)), page(logged("old", 9 * HOUR)))
+    assert (await catch_up(house).run()).changed == 1
+    assert house.statuses() == {"a": "success"}
+    assert (await house.store.recall("catch_up"))["created_at"] == after(-60).isoformat()
+
+
+async def test_a_bookmark_of_this_moment_counts(house: House) -> None:
+    await mark(house)
+    house.listing.of(page(logged("news", 0)))
+    assert (await catch_up(house).run()).changed == 1
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_of_a_long_log_only_what_may_come_again_is_kept(house: House, *, oldest_first: bool) -> None:
+    await mark(house, age=HOUR)
+    ages = sorted((300.0 * number for number in range(12)), reverse=oldest_first)
+    house.listing.of(*(page(logged(f"{age:g}", age), logged(f"{age:g}+", age)) for age in ages))
+    assert (await catch_up(house).run()).events == 24
+    remembered = await house.store.recall("catch_up")
+    assert (remembered["created_at"], len(remembered["known"])) == (NOON.isoformat(), 6)
+    assert (await catch_up(house).run()).events == 0
 
 
 @pytest.mark.parametrize(
@@ -288,6 +316,20 @@ async def test_the_start_reads_the_log_and_polls_what_is_open(house: House) -> N
         ("polls brought forward", None),
     ]
     assert catching.last == CatchUpReport(pages=1, reached=True)
+
+
+async def test_the_log_of_what_may_be_another_account_is_not_read(house: House) -> None:
+    trusted = False
+    await mark(house, age=HOUR)
+    house.listing.of(page(logged("stranger", 60)))
+    catching = catch_up(house, trusted=lambda: trusted)
+    await catching.tick()
+    assert (house.listing.asked, house.statuses()) == ([], {})
+    trusted = True
+    with capture_logs() as told:
+        await catching.tick()
+    assert told[0].get("source") == "event_log"
+    assert [one["cause"] for one in told if one["event"] == "caught up"] == ["start"]
 
 
 async def test_one_by_one_they_are_polled_within_the_promise(house: House) -> None:

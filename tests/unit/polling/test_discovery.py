@@ -1,5 +1,6 @@
 """Discovery over a real store and a list that obeys; and the walk through listings."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,9 @@ from structlog.testing import capture_logs
 from tests.builders import NOON, after
 from tests.fakes import STORE_IS_DOWN
 from tests.unit.polling.listed import FakeListing, House, listed, logged, open_house, page, times
+from tracker.domain.adoption import Adoption
 from tracker.domain.status import Status
 from tracker.errors import (
-    InputError,
     KeyRejectedError,
     RateLimitedError,
     RefusedError,
@@ -21,7 +22,7 @@ from tracker.errors import (
     TransientError,
 )
 from tracker.polling import pages
-from tracker.polling.discovery import Adoption, Discovery, Report, Sweeps
+from tracker.polling.discovery import Discovery, Report, Sweeps
 from tracker.polling.pages import Horizon, Walk, as_moment
 from tracker.ports import Page
 
@@ -44,31 +45,6 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 def discovery(house: House, adopt: Adoption = ALL, **more: Any) -> Discovery:
     return Discovery(house.tracker, house.listing, house.store, house.clock, adopt, **more)
-
-
-# Adoption
-
-
-@pytest.mark.parametrize(
-    ("text", "taken"),
-    [
-        ("none", []),
-        ("all", ["order-1", "orders", None]),
-        ("prefix:order-", ["order-1"]),
-        ("prefix:order", ["order-1", "orders"]),
-    ],
-)
-def test_who_is_adopted(text: str, taken: list[str | None]) -> None:
-    adoption = Adoption.parse(text)
-    assert [
-        one for one in ("order-1", "orders", None) if adoption.takes(listed("a", callback_id=one))
-    ] == taken
-
-
-@pytest.mark.parametrize("text", ["", "some", "ALL", "prefix:", "prefix", "order-"])
-def test_any_other_policy_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(InputError, match=r"neither none, all, nor prefix:TEXT; example: prefix:order-"):
-        Adoption.parse(text)
 
 
 # Sweeps
@@ -97,7 +73,7 @@ async def test_nobody_else_is_adopted(house: House, policy: str, there: list[str
     house.listing.of(
         page(listed("mine", callback_id="order-1"), listed("other", callback_id="x"), listed("bare"))
     )
-    report = await discovery(house, Adoption.parse(policy)).sweep()
+    report = await discovery(house, Adoption(policy)).sweep()
     assert report == Report(listed=3, new=len(there), changed=len(there), pages=1)
     assert list(house.statuses()) == there
 
@@ -265,6 +241,68 @@ async def test_restart_forgets_where_it_was(house: House) -> None:
     house.listing.of(page(listed("a")), page(listed("b", age=5)))
     assert await discovery(house).sweep(restart=True) == Report(listed=2, new=1, changed=1, pages=2)
     assert house.listing.asked == [None, "t1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after_it", "there"),
+    [
+        (NONE, ALL, ["a", "b", "c"]),
+        (Adoption("prefix:order-"), ALL, ["a", "b", "c"]),
+        (Adoption("prefix:order-"), Adoption("prefix:o"), ["a"]),
+    ],
+)
+async def test_what_was_read_for_another_policy_is_read_again(
+    house: House, before: Adoption, after_it: Adoption, there: list[str]
+) -> None:
+    first = page(listed("a", callback_id="order-1"), listed("b", age=3600))
+    house.listing.of(first, DOWN)
+    assert (await discovery(house, before).sweep()).not_reached is not None
+    house.listing.asked.clear()
+    house.listing.of(first, page(listed("c", age=7200)))
+    with capture_logs() as told:
+        assert (await discovery(house, after_it).sweep()).not_reached is None
+    assert house.listing.asked == [None, "t1"]
+    assert list(house.statuses()) == there
+    assert [one["adopt"] for one in told if one["event"] == "discovery ended"] == [str(after_it)]
+
+
+async def test_of_two_that_adopt_otherwise_neither_goes_on_with_the_others_sweep(house: House) -> None:
+    first, last = page(listed("a"), listed("b", age=3600)), page(listed("c", age=7200))
+    house.listing.of(first, DOWN)
+    for policy in (ALL, NONE):
+        await discovery(house, policy).sweep()
+    house.listing.of(first, last)
+    await discovery(house, ALL).sweep()
+    assert list(house.statuses()) == ["a", "b", "c"]
+
+
+async def test_a_sweep_that_was_remembered_without_its_policy_begins_again(house: House) -> None:
+    await house.store.remember("discovery", {"token": "t1", "began_at": NOON.isoformat()})
+    house.listing.of(page(listed("a"), listed("b", age=3600)), page(listed("c", age=7200)))
+    assert (await discovery(house).sweep()).new == 3
+
+
+async def test_a_sweep_that_is_cancelled_goes_on_where_it_stopped(house: House) -> None:
+    class Slow(FakeListing):
+        async def page(self, token: str | None, at: Any) -> Page:
+            if token == "t1":
+                begun.set()
+                await asyncio.Event().wait()
+            return await super().page(token, at)
+
+    begun, told = asyncio.Event(), house.listing
+    house.listing = Slow()
+    pages_told = page(listed("a"), listed("b", age=3600)), page(listed("c", age=7200))
+    house.listing.of(*pages_told)
+    left = asyncio.create_task(discovery(house).sweep())
+    await begun.wait()
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    house.listing = told
+    told.of(*pages_told)
+    assert (await discovery(house).sweep()).not_reached is None
+    assert list(house.statuses()) == ["a", "b", "c"]
 
 
 async def test_an_account_without_a_list_says_so(house: House) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes import FakeStore
 from tracker.domain.status import Source
 from tracker.errors import KeyRejectedError, TransientError
 from tracker.polling.endpoint_watch import ADVICE, EndpointWatch, find_ours, is_silent
@@ -45,24 +46,24 @@ class FakeList:
 class FakeMemory:
     def __init__(self, remembered: Mapping[str, Any] | None) -> None:
         self.remembered = remembered
-        self.ends: list[Source] = []
 
     async def recall(self, name: str) -> Any:
         assert name == "webhook_endpoint"
         return self.remembered
 
-    async def recent_end_sources(self, limit: int) -> Sequence[Source]:
-        return self.ends[:limit]
+    async def remember(self, name: str, value: Any) -> None:
+        raise AssertionError
 
 
 class Stage:
     def __init__(
         self, *found: One, remembered: Mapping[str, Any] | None = OURS, url: str | None = None
     ) -> None:
-        self.v3, self.legacy, self.memory = FakeList(*found), FakeList(), FakeMemory(remembered)
+        self.v3, self.legacy = FakeList(*found), FakeList()
+        self.memory, self.store = FakeMemory(remembered), FakeStore()
         self.has_secrets = True
         self.watch = EndpointWatch(
-            self.v3, self.legacy, self.memory, url=url, has_secrets=lambda: self.has_secrets
+            self.v3, self.legacy, self.memory, self.store, url=url, has_secrets=lambda: self.has_secrets
         )
 
     async def told(self) -> list[tuple[str, str]]:
@@ -158,17 +159,26 @@ async def test_trouble_of_heygens_keeps_the_verdict_and_is_told_once(trouble: Ex
 
 async def test_ends_that_no_webhook_told_of_mean_silence() -> None:
     stage = Stage(remembered=None)
-    stage.memory.ends = [Source.POLL] * 4
+    stage.store.ends = [Source.POLL] * 4
     assert await stage.told() == []
-    stage.memory.ends += [Source.EVENT_LOG]
+    stage.store.ends += [Source.EVENT_LOG]
     assert await stage.told() == [("warning", "webhooks_silent")]
-    stage.memory.ends.insert(0, Source.WEBHOOK)
+    stage.store.ends.insert(0, Source.WEBHOOK)
     assert await stage.told() == [("info", "webhooks_silent")]
+
+
+async def test_webhooks_that_come_after_the_polls_are_no_silence() -> None:
+    stage = Stage(remembered=None)
+    stage.store.ends = [Source.POLL] * 20
+    stage.store.heard = True
+    assert await stage.told() == []
+    stage.store.heard = False
+    assert await stage.told() == [("warning", "webhooks_silent")]
 
 
 async def test_silence_is_expected_without_a_secret_and_seen_without_heygen() -> None:
     stage = Stage()
-    stage.memory.ends = [Source.POLL] * 5
+    stage.store.ends = [Source.POLL] * 5
     stage.has_secrets = False
     stage.v3.answer = TransientError("HTTP 500")
     assert await stage.told() == [("warning", "webhook endpoint not checked")]
@@ -177,9 +187,9 @@ async def test_silence_is_expected_without_a_secret_and_seen_without_heygen() ->
 
 
 def test_one_webhook_among_the_latest_ends_breaks_the_silence() -> None:
-    assert is_silent([Source.POLL] * 20)
-    assert not is_silent([Source.POLL] * 19 + [Source.WEBHOOK])
-    assert not is_silent([])
+    assert is_silent([Source.POLL] * 20, heard=False)
+    assert not is_silent([Source.POLL] * 19 + [Source.WEBHOOK], heard=False)
+    assert not is_silent([], heard=False)
 
 
 def test_ours_is_found_by_id_before_its_url() -> None:
@@ -192,7 +202,7 @@ def test_ours_is_found_by_id_before_its_url() -> None:
 
 async def test_every_problem_comes_with_advice() -> None:
     stage = Stage(One(is_enabled=False, url="https://x/", lacks=("video_translate.fail",)))
-    stage.memory.ends = [Source.POLL] * 5
+    stage.store.ends = [Source.POLL] * 5
     with capture_logs() as told:
         await stage.watch.check()
 

@@ -207,6 +207,24 @@ async def test_what_the_store_could_not_do_is_done_at_the_next_tick() -> None:
     assert len(stage.store.hastened) == 1
 
 
+async def test_where_nobody_else_catches_up_the_first_tick_brings_the_polls_forward() -> None:
+    stage = Stage()
+    hasty = Planner(
+        stage.store,
+        stage.tracker,
+        stage.heygen,
+        stage.clock,
+        cadence=Cadence(),
+        rate_limit=5,
+        hasten_at_start=True,
+    )
+    for _ in range(3):
+        await hasty.tick()
+    assert len(stage.store.hastened) == 1
+    await stage.plan()
+    assert len(stage.store.hastened) == 1  # others do not
+
+
 async def test_nothing_open_keeps_every_promise() -> None:
     stage = Stage()
     await stage.plan()
