@@ -391,9 +391,11 @@ class Story(RuleBasedStateMachine):
         adopt: bool,
     ) -> None:
         """What the list and the event log say; what nobody tracks is adopted, or left alone."""
+        now = self.moment()
         found = Observation(
             source=source,
-            observed_at=self.moment(),
+            observed_at=now,
+            occurred_at=now if source is Source.EVENT_LOG else None,  # after whatever was reopened
             video_translate_id=name,
             callback_id=callback_id,
             status=status,
@@ -491,7 +493,7 @@ class Story(RuleBasedStateMachine):
         assert found["next_poll_at"] is not None
         if row.status.is_final:  # a question of its own follows at once
             assert found["attention"] is None
-            assert found["next_poll_at"] == self.text(now)
+            assert found["next_poll_at"] <= self.text(now)
         elif seen.problem is None:
             assert found["next_poll_at"] > self.text(now)
 

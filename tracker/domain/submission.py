@@ -78,11 +78,6 @@ class Submission:
     next_attempt_at: datetime | None = None
     waiting: int = 0
 
-    @property
-    def is_settled(self) -> bool:
-        """True once nothing is left to do for it."""
-        return self.state not in (SubmissionState.PLANNED, SubmissionState.SENT)
-
 
 def next_step(submission: Submission, now: datetime) -> Step:
     """What to do about a submission whose time has come.

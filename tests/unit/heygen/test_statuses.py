@@ -17,7 +17,14 @@ from tests.builders import NOON
 from tests.integration.web.served import Client, served
 from tracker.domain.observation import Observation, ProblemKind
 from tracker.domain.status import Status
-from tracker.errors import KeyRejectedError, NotFoundError, RateLimitedError, RefusedError, TransientError
+from tracker.errors import (
+    KeyRejectedError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    StoreError,
+    TransientError,
+)
 from tracker.heygen import statuses
 from tracker.heygen.client import HeyGenClient
 from tracker.heygen.statuses import StatusEndpoint
@@ -608,3 +615,17 @@ async def test_trouble_on_a_later_page_is_trouble_with_the_question(heygen: HeyG
     async with open_as("v3") as opened:
         with pytest.raises(TransientError, match="HTTP 500"):
             await opened.ask_many("a", "b")
+
+
+async def test_a_switch_that_cannot_be_stored_keeps_the_answer(heygen: HeyGen, open_as: Any) -> None:
+    async def away(_api: str) -> None:
+        raise StoreError("the database is away")
+
+    heygen.v2 = Response(status_code=410)
+    async with open_as("auto") as opened:
+        opened.endpoint._switched = away
+        with capture_logs() as logs:
+            seen = [await opened.ask(one) for one in ("a", "b")]
+        assert [one.status for one in seen] == [Status.RUNNING] * 2
+        assert [line["event"] for line in logs] == ["heygen api switched", "heygen api not stored"]
+        assert opened.endpoint.api == "v3"
