@@ -10,6 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
+WHEELHOUSE := .venv/wheelhouse/complete
+SERVICE_PYTHON := /usr/bin/python3
+# The most that `systemd-analyze security` may find, in tenths.
+EXPOSURE := 13
 
 empty :=
 comma := ,
@@ -34,6 +38,19 @@ $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
+# For the Python that a service can use: the tests against a real systemd install from there, without a network.
+$(WHEELHOUSE): requirements.txt | $(BIN)/python
+	@rm -rf $(@D) && mkdir $(@D)
+	@if [ "$$(id -u)" -ne 0 ] || ! $(SERVICE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "not root, or no $(SERVICE_PYTHON) 3.11: the tests against a real systemd will be skipped"; \
+	else \
+		$(BIN)/pip --python $(SERVICE_PYTHON) download --quiet --only-binary=:all: --require-hashes \
+			--requirement requirements.txt --dest $(@D) && cp requirements.txt $@; \
+	fi
+
+.PHONY: wheelhouse
+wheelhouse: $(WHEELHOUSE) ## the packages that the tests against a real systemd install
+
 .PHONY: install
 install: $(INSTALLED) ## .venv with the locked dependencies and .venv/bin/tracker
 
@@ -42,7 +59,7 @@ demo: $(INSTALLED) ## the whole thing at work against a HeyGen look-alike, in ha
 	@$(BIN)/tracker demo
 
 .PHONY: test
-test: $(INSTALLED_DEV) ## every test, with coverage; the core must be covered branch by branch
+test: $(INSTALLED_DEV) $(WHEELHOUSE) ## every test, with coverage; the core must be covered branch by branch
 	$(BIN)/python -m pytest
 	$(BIN)/coverage report --fail-under=100 --include='$(FULLY_COVERED)'
 
@@ -62,8 +79,19 @@ lint: $(INSTALLED_DEV) ## format, lint, types and import contracts, without the 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: exposure
+exposure: ## how well the service's sandbox closes, by systemd's own measure
+	@if command -v systemd-analyze >/dev/null; then \
+		systemd-analyze security --offline=true --threshold=$(EXPOSURE) systemd/tracker.service | tail -n 1; \
+	else echo "NOT CHECKED: the exposure of tracker.service; there is no systemd-analyze on this machine"; fi
+
+.PHONY: dist
+dist: $(INSTALLED) ## a wheel and an sdist in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
 .PHONY: check
-check: lint test ## everything that must hold before a change lands
+check: lint exposure test ## everything that must hold before a change lands
 
 .PHONY: lock
 lock: ## rewrite the two lock files from pyproject.toml

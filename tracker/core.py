@@ -55,7 +55,7 @@ class HeyGen:
     sweeps: Sweeps | None  # nor a list
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Core:
     """The parts that the daemon and the verbs share."""
 
@@ -82,6 +82,29 @@ class Core:
             promised=self.settings.max_staleness,
             webhook_problems=self.heygen.watch.problems,
         )
+
+    def adopt(self, settings: Settings) -> None:
+        """Go on with these settings, as far as they are live."""
+        cadence = _cadence(settings)
+        self.settings = settings
+        self.tracker.cadence = cadence
+        self.keyring.configured = settings.signing_secrets
+        self.poller.set_pace(_pace(settings, cadence))
+        if self.heygen is not None:
+            self._adopt_for_heygen(self.heygen, cadence)
+
+    def _adopt_for_heygen(self, heygen: "HeyGen", cadence: Cadence) -> None:
+        settings = self.settings
+        if settings.heygen_api_key is not None and heygen.client.set_api_key(
+            settings.heygen_api_key.get_secret_value()
+        ):
+            self.poller.try_account()
+        heygen.client.set_rate_limit(settings.rate_limit)
+        heygen.planner.set_pace(cadence, settings.rate_limit)
+        if heygen.catch_up is not None:
+            heygen.catch_up.max_staleness = cadence.max_staleness
+        if heygen.sweeps is not None:
+            heygen.sweeps.set_interval(_interval(settings))
 
     async def exposition(self) -> tuple[bytes, str]:
         """The text of /metrics and its content type."""
@@ -117,7 +140,7 @@ async def open_core(
         metrics,
         clock,
         owner=f"{socket.gethostname()}:{os.getpid()}",
-        pace=Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence),
+        pace=_pace(settings, cadence),
     )
     core = Core(settings, repository, tracker, poller, metrics, keyring, heygen=None)
     return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
@@ -187,13 +210,19 @@ def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock:
     )
 
 
-def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps | None:
-    interval = core.settings.discover_interval
-    if interval is None:
-        return None
+def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps:
     listing, adopt = TranslationList(client), core.settings.discover_adopt
     discovery = Discovery(core.tracker, listing, core.repository, clock, adopt)
-    return Sweeps(discovery, timedelta(seconds=interval), clock)
+    return Sweeps(discovery, _interval(core.settings), clock)
+
+
+def _interval(settings: Settings) -> timedelta | None:
+    """Between two sweeps; None: there are none."""
+    return timedelta(seconds=settings.discover_interval) if settings.discover_interval else None
+
+
+def _pace(settings: Settings, cadence: Cadence) -> Pace:
+    return Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence)
 
 
 def _cadence(settings: Settings) -> Cadence:

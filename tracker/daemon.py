@@ -4,20 +4,24 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
 from starlette.applications import Starlette
 
+from tracker import logs
 from tracker.core import Core, HeyGen, clock, open_core, open_database
-from tracker.errors import SettingsError
+from tracker.errors import SettingsError, TrackerError
 from tracker.heygen import webhook
 from tracker.polling.scheduler import Ticker
-from tracker.settings import Address, Settings
+from tracker.settings import PREFIX, Address, Settings
 from tracker.store import schema
+from tracker.store.engine import Engines
 from tracker.store.lock import sole_runner
+from tracker.systemd import Manager
+from tracker.vitals import Vitals
 from tracker.web.admin import Admin, create_admin_app
 from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.public import create_public_app
@@ -28,9 +32,10 @@ log = structlog.get_logger("tracker.daemon")
 
 TICK_SECONDS = 1.0
 OVERDUE_SECONDS = 1.0
+STATUS_SECONDS = 5.0
 SUBMISSIONS_SECONDS = 10.0
 ENDPOINT_SECONDS = 3600.0
-WATCH_SECONDS = 0.5
+CLOSING_SECONDS = 5.0  # beyond TRACKER_STOP_TIMEOUT, for the process to end
 DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
 
 
@@ -52,14 +57,26 @@ def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
 
 
 class Daemon:
-    """One process, one event loop: two listeners, the tick, the poller."""
+    """One process, one event loop: two listeners, the tick, the poller.
+
+    `manager` is told how it fares; `read` gives the settings anew at SIGHUP, or raises SettingsError.
+    """
 
     silence = DEAD_AFTER
 
-    def __init__(self, settings: Settings, inherited: Mapping[str, socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        inherited: Mapping[str, socket.socket],
+        manager: Manager | None = None,
+        read: Callable[[], Settings] | None = None,
+    ) -> None:
         self._settings = settings
         self._inherited = inherited
+        self._manager = manager or Manager()
+        self._read = read
         self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
         self._failure: str | None = None
 
     async def run(self) -> int:
@@ -67,15 +84,16 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        if self._read is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         with sole_runner(self._settings.database_url.get_secret_value()):
             engines = open_database(self._settings)
-            if engines.writer.dialect.name == "sqlite":
-                before, after = await asyncio.to_thread(schema.migrate, engines.writer)
-                if before != after:
-                    log.info("schema migrated", before=before, after=after)
+            is_ours = engines.writer.dialect.name == "sqlite"
+            if is_ours:
+                await self._migrate(engines)
             async with AsyncExitStack() as stack:
                 core = await open_core(self._settings, engines, stack)
-                if engines.writer.dialect.name == "sqlite":
+                if is_ours:
                     await core.repository.free_claims()
                 await self._serve(core)
         if self._failure is not None:
@@ -84,67 +102,128 @@ class Daemon:
         log.info("stopped")
         return 0
 
+    async def _migrate(self, engines: Engines) -> None:
+        """Bring the schema up to date; what a large database needs for it is not held against us."""
+        self._manager.status("bringing the database's schema up to date")
+        async with self._manager.patience():
+            before, after = await asyncio.to_thread(schema.migrate, engines.writer)
+        if before != after:
+            log.info("schema migrated", before=before, after=after)
+
     async def _serve(self, core: Core) -> None:
         """Everything between the store's opening and its closing."""
         servers = self._servers(core)
-        ticker = Ticker(clock)
-        ticker.every(TICK_SECONDS, "poll", core.poller.tick)
-        if core.heygen is not None:
-            _tick_heygen(ticker, core.heygen)
-        ticker.every(OVERDUE_SECONDS, "overdue", core.poller.flag_overdue)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
         }
         for server in servers:
             listening = asyncio.create_task(server.listening())
             await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
+        ticker = Ticker(clock)
+        vitals = Vitals(core, ticker, serving, self._manager)
+        self._tick(core, ticker, vitals)
         ticker.start()
-        watch = asyncio.create_task(self._watch(core, ticker, serving))
+        watch = asyncio.create_task(self._watch(core, ticker, serving, vitals))
+        stopped = asyncio.create_task(self._stop.wait())
+        began = asyncio.create_task(core.poller.began.wait())
+        await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
+        await self._tell_up(core, servers, vitals)
+        reloads = asyncio.create_task(self._reload_at_will(core, vitals))
+        await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
+        for part in (watch, reloads):
+            if part.done() and (error := part.exception()) is not None:
+                self._failure = f"{part.get_name()}: {error}"
+            part.cancel()
+        await self._end(core, servers, serving, ticker)
+
+    def _tick(self, core: Core, ticker: Ticker, vitals: Vitals) -> None:
+        ticker.every(TICK_SECONDS, "poll", core.poller.tick)
+        if core.heygen is not None:
+            _tick_heygen(ticker, core.heygen)
+        ticker.every(OVERDUE_SECONDS, "overdue", core.poller.flag_overdue)
+        if self._manager.is_there:
+            ticker.every(STATUS_SECONDS, "status", vitals.tell_status, errand=True)
+
+    async def _tell_up(self, core: Core, servers: list[Server], vitals: Vitals) -> None:
+        """The sockets are served and the store was asked for work: whoever waits for us may go on."""
+        if self._manager.is_there:
+            await vitals.tell_status()
+        self._manager.ready()
         addresses = {server.name: server.address for server in servers}
         log.info("tracker is up", **addresses, polling=core.poller.state.paused or "on", process=os.getpid())
-        await asyncio.wait(
-            [watch, asyncio.create_task(self._stop.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
-        if watch.done() and (error := watch.exception()) is not None:
-            self._failure = f"watch: {error}"
+
+    async def _end(
+        self,
+        core: Core,
+        servers: list[Server],
+        serving: Mapping[str, asyncio.Task[None]],
+        ticker: Ticker,
+    ) -> None:
+        """Stop in order: the listeners, the ticks, the polls; within TRACKER_STOP_TIMEOUT."""
         log.info("stopping")
+        patience = self._settings.stop_timeout
+        self._manager.stopping(patience + CLOSING_SECONDS)
         loop = asyncio.get_running_loop()
-        loop.call_later(self._settings.stop_timeout, _exit_at_last)
-        latest = loop.time() + self._settings.stop_timeout * 7 / 8  # then the store still has to close
-        watch.cancel()
-        for server in servers:
-            server.stop()
+        loop.call_later(patience, _exit_at_last)
+        latest = loop.time() + patience * 7 / 8  # then the store still has to close
+        await asyncio.gather(*(server.stop() for server in servers))
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
-        await ticker.stop(patience=self._settings.stop_timeout / 8)
-        stops = [core.poller.stop(patience=self._settings.stop_timeout / 4)]
+        await ticker.stop(patience=patience / 8)
+        stops = [core.poller.stop(patience=patience / 4)]
         if core.heygen is not None:
             stops.append(core.heygen.submissions.stop(patience=max(0.0, latest - loop.time())))
         await asyncio.gather(*stops)
 
-    async def _watch(self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]]) -> None:
+    async def _watch(
+        self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], vitals: Vitals
+    ) -> None:
         """The daemon never runs on without one of its parts: whoever restarts it gets an exit code."""
-        loop = asyncio.get_running_loop()
         while not self._stop.is_set():
-            before = loop.time()
-            await asyncio.sleep(WATCH_SECONDS)
-            core.metrics.lagged(max(0.0, loop.time() - before - WATCH_SECONDS))
-            ended = [name for name, task in serving.items() if task.done()]
-            if not core.repository.is_alive:
-                ended.append("store")
-            if not ticker.is_running or ticker.silence > self.silence.total_seconds():
-                ended.append("poller")
-            if ended:
-                self._failure = ", ".join(ended)
+            await vitals.look()
+            if dead := vitals.dead_parts(self.silence.total_seconds()):
+                self._failure = ", ".join(dead)
                 log.critical("a part died; stopping", part=self._failure)
                 self._stop.set()
 
+    # Reloading
+
+    async def _reload_at_will(self, core: Core, vitals: Vitals) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            self._manager.reloading()
+            try:
+                await self._take_over(core)
+            except TrackerError as error:
+                log.error("settings not reloaded", error=str(error), advice="the old ones go on")
+                vitals.trouble = "settings not reloaded: a new value is wrong"
+            else:
+                vitals.trouble = None
+            if self._manager.is_there:
+                await vitals.tell_status()
+            self._manager.ready()
+
+    async def _take_over(self, core: Core) -> None:
+        """Read the settings anew and go on with what can change without a restart; raises SettingsError."""
+        if self._read is None:
+            return
+        reload = core.settings.reloaded(await asyncio.to_thread(self._read))
+        if reload.settings.admin_token is None:
+            self._check_open(self._admin_listener)
+        core.adopt(reload.settings)
+        logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
+        log.info("settings reloaded", changed=_variables(reload.applied) or "none")
+        if reload.waiting:
+            log.warning("settings wait for a restart", changed=_variables(reload.waiting))
+
+    # The listeners
+
     def _servers(self, core: Core) -> list[Server]:
-        settings = self._settings
-        half = settings.stop_timeout / 2
-        public = self._listener("public", settings.listen)
-        admin = self._listener("admin", settings.admin_listen)
+        half = self._settings.stop_timeout / 2
+        public = self._listener("public", self._settings.listen)
+        self._admin_listener = admin = self._listener("admin", self._settings.admin_listen)
         return [
-            Server("webhooks", self._public_app(core), public, stop_seconds=half),
+            Server("webhooks", self._public_app(core), public, stop_seconds=half, keep_alive=False),
             Server("admin", self._admin_app(core, admin), admin, stop_seconds=half),
         ]
 
@@ -155,34 +234,41 @@ class Daemon:
         return open_listener(host=address.host, port=address.port, path=address.path)
 
     def _public_app(self, core: Core) -> Starlette:
-        settings = self._settings
         if not core.keyring.secrets():
             log.warning(
                 "no webhook secret: signed webhooks are refused",
                 advice="tracker webhook register, or set TRACKER_WEBHOOK_SECRET",
             )
-        if settings.heygen_api_key is None:
+        if core.settings.heygen_api_key is None:
             log.warning("no API key: nothing is polled", advice="set TRACKER_HEYGEN_API_KEY")
         receiver = Receiver(
             core.tracker.record,
             webhook,
             clock,
             secrets=core.keyring.secrets,
-            tokens=[token.get_secret_value() for token in settings.callback_tokens],
+            tokens=lambda: [token.get_secret_value() for token in core.settings.callback_tokens],
             refused=core.metrics.refused,
         )
         return create_public_app(receiver)
 
     def _admin_app(self, core: Core, listener: socket.socket) -> Starlette:
-        token = self._settings.admin_token
-        if token is None and not is_private(listener):  # an inherited socket is no setting
+        if core.settings.admin_token is None:
+            self._check_open(listener)
+        admin = Admin(core.repository, core.tracker, clock, lambda: core.polling, core.exposition)
+        return create_admin_app(
+            admin,
+            token=lambda: token.get_secret_value() if (token := core.settings.admin_token) else None,
+            any_host=listener.family == socket.AF_UNIX,
+        )
+
+    def _check_open(self, listener: socket.socket) -> None:
+        """Without a token only this machine may come, also where systemd opened it. Raises SettingsError."""
+        if not is_private(listener):
             raise SettingsError(
                 f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(listener)}; "
                 "example: a long random word"
             )
-        admin = Admin(core.repository, core.tracker, clock, lambda: core.polling, core.exposition)
-        return create_admin_app(
-            admin,
-            token=token.get_secret_value() if token else None,
-            any_host=listener.family == socket.AF_UNIX,
-        )
+
+
+def _variables(names: list[str]) -> str:
+    return ", ".join(f"{PREFIX}{name.upper()}" for name in names)

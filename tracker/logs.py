@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]*)\?[^\s\"'<>]*")
 SHORTEST = 4  # characters of a secret worth hiding: hiding every "s" would hide the log
-PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
 QUIET = ("httpx", "httpcore", "aiohttp", "alembic", "uvicorn.access", "uvicorn.error")
 
 
@@ -75,6 +75,12 @@ def configure(*, level: str, as_json: bool, journal: bool, secrets: Sequence[str
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def reconfigure(*, level: str, secrets: Iterable[str]) -> None:
+    """Another level from now on, and further secrets to keep out."""
+    logging.getLogger().setLevel(level.upper())
+    hide(secrets)
 
 
 def hide(secrets: Iterable[str]) -> None:

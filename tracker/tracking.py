@@ -58,7 +58,7 @@ class Tracker:
 
     def __init__(self, store: Store, cadence: Cadence, figures: Figures) -> None:
         self._store = store
-        self._cadence = cadence
+        self.cadence = cadence
         self._figures = figures
         self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
         self.unreported_ends = 0  # that polling found before any webhook told of them
@@ -92,7 +92,7 @@ class Tracker:
 
         Raises StoreError where nothing was stored.
         """
-        results = await self._store.apply(records, partial(judge, cadence=self._cadence, tempo=self.tempo))
+        results = await self._store.apply(records, partial(judge, cadence=self.cadence, tempo=self.tempo))
         for record, recorded in zip(records, results, strict=True):
             self._tell(record, recorded)
         return results

@@ -17,6 +17,7 @@ from tracker.core import Core
 from tracker.daemon import Daemon
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
+from tracker.vitals import Vitals
 
 SOON = 0.5  # seconds
 Serving = Mapping[str, asyncio.Task[None]]
@@ -56,9 +57,9 @@ class FailingDaemon(Daemon):
 
     silence = timedelta(seconds=2)
 
-    async def _watch(self, core: Core, ticker: Ticker, serving: Serving) -> None:
+    async def _watch(self, core: Core, ticker: Ticker, serving: Serving, vitals: Vitals) -> None:
         lose = asyncio.create_task(self._lose(core, ticker, serving))
-        await super()._watch(core, ticker, serving)
+        await super()._watch(core, ticker, serving, vitals)
         lose.cancel()
 
     async def _lose(self, core: Core, ticker: Ticker, serving: Serving) -> None:

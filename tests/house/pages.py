@@ -15,9 +15,10 @@ def section(page: Path, heading: str) -> str:
     """The text below a heading, up to the next one of its level or a higher one."""
     level = heading.partition(" ")[0]
     text = page.read_text()
-    start = re.search(rf"^{re.escape(heading)}$", text, re.MULTILINE)
+    prose = re.sub(r"^```.*?^```$", lambda block: " " * len(block[0]), text, flags=re.MULTILINE | re.DOTALL)
+    start = re.search(rf"^{re.escape(heading)}$", prose, re.MULTILINE)
     assert start is not None, f"{page.name} has no {heading!r}"
-    end = re.search(rf"^#{{1,{len(level)}}} ", text[start.end() :], re.MULTILINE)
+    end = re.search(rf"^#{{1,{len(level)}}} ", prose[start.end() :], re.MULTILINE)
     return text[start.end() :][: end.start() if end else None]
 
 

@@ -105,11 +105,6 @@ def test_a_file_may_hold_lists_and_tables(tmp_path: Path) -> None:
     assert (found.signing_secrets, found.overdue_after) == ({"old": "whsec_a"}, 7200)
 
 
-def test_systemd_is_known_by_its_journal() -> None:
-    assert load(environ={"JOURNAL_STREAM": "8:1"}).under_systemd
-    assert not load(environ={}).under_systemd
-
-
 # Values
 
 
@@ -319,13 +314,6 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     assert f"--config {config}: is not TOML" in refusal(config)
     config.write_bytes(b"\xff\xfe")
     assert f"--config {config}: is not TOML" in refusal(config)
-
-
-def test_a_credential_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "webhook_secret").write_bytes(b"\xff\xfe")
-
-    with pytest.raises(SettingsError, match=r"the credentials in .* cannot be read"):
-        load(environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 
 # What may be shown

@@ -1,5 +1,6 @@
-"""Sockets from systemd, handed to a real process as systemd does it."""
+"""Sockets from systemd, handed to a real process as systemd does it, and what systemd is told."""
 
+import asyncio
 import json
 import os
 import socket
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from tracker.systemd import inherited_sockets
+from tracker import systemd
+from tracker.systemd import Manager, inherited_sockets, writes_to_journal
 
 PROGRAM = """
 import json, os, socket, sys
@@ -129,3 +132,108 @@ def test_sockets_meant_for_another_process_are_left_alone() -> None:
 def test_no_sockets_are_none() -> None:
     assert inherited_sockets({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0"}) == {}
     assert inherited_sockets({"LISTEN_PID": str(os.getpid())}) == {}
+
+
+class Listener:
+    """The end of the notification socket where systemd listens."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0"))
+        self._socket.settimeout(10)
+
+    def heard(self) -> list[str]:
+        """The lines of the next message."""
+        return self._socket.recv(4096).decode().splitlines()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listener]:
+    one = Listener(str(tmp_path / "notify") if request.param == "path" else f"@tracker-test-{os.getpid()}")
+    yield one
+    one.close()
+
+
+def test_the_manager_is_told_what_happens(listener: Listener) -> None:
+    manager = Manager.of({"NOTIFY_SOCKET": listener.address})
+
+    manager.ready()
+    assert listener.heard() == ["READY=1"]
+    manager.feed_watchdog()
+    assert listener.heard() == ["WATCHDOG=1"]
+    manager.stopping(within=25)
+    assert listener.heard() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=25000000"]
+    manager.reloading()
+    first, second = listener.heard()
+    assert first == "RELOADING=1"
+    assert int(second.removeprefix("MONOTONIC_USEC=")) > 0
+
+
+def test_a_status_is_one_line_and_told_when_it_changes(listener: Listener) -> None:
+    manager = Manager.of({"NOTIFY_SOCKET": listener.address})
+
+    manager.status("1 open,\nREADY=1")
+    manager.status("1 open,\nREADY=1")
+    manager.status("2 open")
+
+    assert [listener.heard(), listener.heard()] == [["STATUS=1 open, READY=1"], ["STATUS=2 open"]]
+
+
+def test_what_takes_long_asks_for_time_again_and_again(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "EXTEND_EVERY", 0.001)
+    manager = Manager.of({"NOTIFY_SOCKET": listener.address})
+
+    async def work() -> None:
+        async with manager.patience():
+            asked = [await asyncio.to_thread(listener.heard) for _ in range(3)]
+        assert asked == [["EXTEND_TIMEOUT_USEC=30000000"]] * 3
+
+    asyncio.run(work())
+
+
+def test_a_manager_that_is_gone_stops_nobody(listener: Listener) -> None:
+    manager = Manager.of({"NOTIFY_SOCKET": listener.address})
+    listener.close()
+
+    with capture_logs() as events:
+        manager.ready()
+
+    assert [(one["event"], one["message"]) for one in events] == [("systemd not told", "READY=1")]
+
+
+def test_where_nobody_listens_nobody_is_told() -> None:
+    manager = Manager.of({})
+
+    with capture_logs() as events:
+        manager.ready()
+
+    assert (manager.is_there, manager.watchdog, events) == (False, None, [])
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_ours_or_nobodys(environ: dict[str, str], seconds: float | None) -> None:
+    assert Manager.of(environ).watchdog == seconds
+
+
+def test_the_journal_is_known_by_what_standard_error_is() -> None:
+    mine = os.fstat(2)
+
+    assert writes_to_journal({"JOURNAL_STREAM": f"{mine.st_dev}:{mine.st_ino}"})
+    assert not writes_to_journal({"JOURNAL_STREAM": f"{mine.st_dev}:{mine.st_ino + 1}"})
+    assert not writes_to_journal({})

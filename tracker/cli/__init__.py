@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli import common, demo, service, translations, webhook
-from tracker.cli.common import Config, Exit, err
+from tracker.cli.common import Config, err, exit_code
 from tracker.cli.discover import discover
 from tracker.cli.simulate import simulate
 from tracker.cli.submit import submit
-from tracker.errors import InputError, TrackerError
+from tracker.cli.units import units
+from tracker.errors import TrackerError
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong input or setting, 3 database, address or HeyGen not available, "
@@ -58,6 +59,7 @@ VERBS: dict[Callable[..., Any], str] = {
     discover: "tracker discover --adopt prefix:order-",
     translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",
     service.check_config: "TRACKER_RATE_LIMIT=2 tracker check-config",
+    units: "tracker units /etc/systemd/system",
     simulate: "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s",
     demo.demo: "tracker demo",
 }
@@ -82,4 +84,4 @@ def main() -> None:
     except TrackerError as error:
         err.print("[red]error:[/] ", end="")
         err.print(str(error), markup=False)
-        sys.exit(Exit.WRONG_INPUT if isinstance(error, InputError) else Exit.UNAVAILABLE)
+        sys.exit(exit_code(error))

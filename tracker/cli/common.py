@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -16,9 +17,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tracker import logs
+from tracker import logs, systemd
 from tracker.core import Core, open_core, open_database
-from tracker.errors import StoreError
+from tracker.errors import InputError, StoreError, TrackerError
 from tracker.settings import Loaded, Settings, load
 from tracker.store import schema
 from tracker.store.engine import parse_url, sqlite_path
@@ -48,6 +49,11 @@ class Exit(IntEnum):
     TIMED_OUT = 4
 
 
+def exit_code(error: TrackerError) -> Exit:
+    """What a verb ends with that ran into this error."""
+    return Exit.WRONG_INPUT if isinstance(error, InputError) else Exit.UNAVAILABLE
+
+
 @dataclass(slots=True)
 class RootOptions:
     """`tracker --config FILE VERB` means the same as `tracker VERB --config FILE`."""
@@ -63,18 +69,18 @@ def read_settings(config: Path | None) -> Loaded:
     loaded = load(config or root_options.config)
     for name in loaded.unknown:
         err.print(f"[yellow]warning:[/] {name} is no setting of tracker; `tracker check-config` lists them")
+    for name in loaded.empty:
+        err.print(f"[yellow]warning:[/] the credential {name} is empty, and counts as not set")
     return loaded
 
 
 def configure_logs(loaded: Loaded, *, level: str | None = None, as_json: bool = False) -> None:
     """Log as the settings say; verbs for people name a `level`, so that only trouble shows."""
-    settings = loaded.settings
+    settings, journal = loaded.settings, systemd.writes_to_journal(os.environ)
     logs.configure(
         level=level or settings.log_level,
-        as_json=as_json
-        or settings.log_format == "json"
-        or (settings.log_format == "auto" and loaded.under_systemd),
-        journal=loaded.under_systemd,
+        as_json=as_json or settings.log_format == "json" or (settings.log_format == "auto" and journal),
+        journal=journal,
         secrets=settings.secret_values(),
     )
 

@@ -43,7 +43,8 @@ class HeyGenClient:
             timeout=timeout,
         )
         self._timeout = timeout
-        self._turn = AsyncLimiter(1, 1 / rate_limit)  # evenly spaced; larger buckets let bursts through
+        self._queue = asyncio.Lock()  # those behind the first wait at whatever rate holds by then
+        self.set_rate_limit(rate_limit)
         self._silent_until = 0.0
         self._asked = asked
 
@@ -54,6 +55,16 @@ class HeyGenClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._http.aclose()
+
+    def set_rate_limit(self, rate_limit: float) -> None:
+        """Requests a second, from the next but one on."""
+        self._turn = AsyncLimiter(1, 1 / rate_limit)  # evenly spaced; larger buckets let bursts through
+
+    def set_api_key(self, api_key: str) -> bool:
+        """Ask with this key from now on; True where it is another one."""
+        is_new = self._http.headers["x-api-key"] != api_key
+        self._http.headers["x-api-key"] = api_key
+        return is_new
 
     async def ask(
         self,
@@ -72,7 +83,8 @@ class HeyGenClient:
         answered was true then, or later. Raises TransientError where no whole answer came, and
         RateLimitedError, without asking, while HeyGen wants silence.
         """
-        await self._turn.acquire()
+        async with self._queue:
+            await self._turn.acquire()
         loop = asyncio.get_running_loop()
         if (silence := self._silent_until - loop.time()) > 0:
             raise RateLimitedError("HeyGen asked for silence", retry_after=silence)

@@ -86,7 +86,7 @@ class CatchUp:
         trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._tracker, self._store, self._log, self._memory = tracker, store, log, memory
-        self._clock, self._statuses, self._max_staleness = clock, statuses, max_staleness
+        self._clock, self._statuses, self.max_staleness = clock, statuses, max_staleness
         self._trusted = trusted
         self._started = self._hastened = False
         self._ends_known = 0
@@ -175,7 +175,7 @@ class CatchUp:
         if not needed:
             return
         now = self._clock()
-        by = now if self._statuses.batch_size > 1 else now + self._max_staleness
+        by = now if self._statuses.batch_size > 1 else now + self.max_staleness
         count = await self._store.hasten(by)
         self._hastened = True
         if count:

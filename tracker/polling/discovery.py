@@ -181,29 +181,38 @@ class Discovery:
 
 
 class Sweeps:
-    """A sweep now and then: `interval` after the last that reached the end, soon after one that did not."""
+    """A sweep now and then: `interval` after the last that reached the end, soon after one that did not.
 
-    def __init__(self, discovery: Discovery, interval: timedelta, clock: Clock) -> None:
+    An `interval` of None: none.
+    """
+
+    def __init__(self, discovery: Discovery, interval: timedelta | None, clock: Clock) -> None:
         self._discovery, self._interval, self._clock = discovery, interval, clock
         self._due: datetime | None = None
         self.last: Report | None = None
 
     async def tick(self) -> None:
         """Sweep when it is time; raises StoreError. It may be cancelled: the next one goes on from there."""
+        if self._interval is None:
+            return
         if self._due is None:
             completed_at = await self._discovery.completed_at()
             self._due = completed_at + self._interval if completed_at else self._clock()
         if self._clock() >= self._due:
-            await self._sweep()
+            await self._sweep(self._interval)
 
-    async def _sweep(self) -> None:
-        soon = min(self._interval, SOON)
+    def set_interval(self, interval: timedelta | None) -> None:
+        """Sweep at another interval from now on."""
+        self._interval, self._due = interval, None
+
+    async def _sweep(self, interval: timedelta) -> None:
+        soon = min(interval, SOON)
         self._due = self._clock() + soon
         report = await self._discovery.sweep()
         told_before = self.last is not None and self.last.not_reached is not None
         self.last = report
         if report.not_reached is None:
-            self._due = self._clock() + self._interval
+            self._due = self._clock() + interval
         elif not told_before:
             log.warning(
                 "discovery interrupted", not_reached=report.not_reached, again_in=soon.total_seconds()

@@ -47,6 +47,11 @@ class Gate:
             self.reason = reason
         return self.until
 
+    def try_now(self, now: datetime) -> None:
+        """What it rests for may be over: the key is another one. The next probe may go at once."""
+        if self.reason is Reason.KEY_REJECTED:
+            self.until, self.failed_probes = now, 0
+
     def open(self, asked_at: datetime) -> Reason | None:
         """What was asked at `asked_at` worked; returns why polling rested, None where nothing opened."""
         if self.until is not None and asked_at < self.until:  # in flight when it was shut

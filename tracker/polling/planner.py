@@ -48,6 +48,16 @@ class Planner:
         self._planned_at: datetime | None = None
         self._owes_haste = hasten_at_start
 
+    def set_pace(self, cadence: Cadence, rate_limit: float) -> None:
+        """Plan for another cadence or rate limit; where polls may come sooner now, they do at once."""
+        before = self._cadence
+        self._owes_haste |= (
+            cadence.min_interval < before.min_interval
+            or cadence.max_interval < before.max_interval
+            or cadence.max_staleness < before.max_staleness
+        )
+        self._cadence, self._rate_limit, self._planned_at = cadence, rate_limit, None
+
     @property
     def mode(self) -> Mode:
         planned = self._tracker.plan

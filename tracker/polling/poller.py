@@ -73,6 +73,7 @@ class Poller:
         self._fetches: set[asyncio.Task[list[Observation]]] = set()
         self.outcomes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
+        self.began = asyncio.Event()  # the store was asked for work, whatever came of it
 
     async def tick(self, due_by: datetime | None = None) -> None:
         """Start polls until nothing more is due (by `due_by`) or allowed; those under way go on afterwards.
@@ -87,7 +88,10 @@ class Poller:
                 await asyncio.wait(self._polls, timeout=TOP_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 continue
             batch = self._batch_size  # it may change while we claim
-            claims = await self._claim(room, batch, due_by) if room > 0 else []
+            try:
+                claims = await self._claim(room, batch, due_by) if room > 0 else []
+            finally:
+                self.began.set()
             self.last_tick = self._clock()
             if self._stopping.is_set():  # since we asked for them: nobody would wait for these polls
                 await self._store.release(claims)
@@ -106,6 +110,15 @@ class Poller:
             if self.gate.reason is None:
                 await self.tick(due_by)
         return self.outcomes - before
+
+    def set_pace(self, pace: Pace) -> None:
+        """Go on at another pace; what is under way keeps the old one."""
+        self._pace = pace
+        self.gate.cadence = pace.cadence
+
+    def try_account(self) -> None:
+        """The API key is another one: where the last was rejected, ask at once."""
+        self.gate.try_now(self._clock())
 
     async def flag_overdue(self) -> None:
         """Raise the flag on open translations that have grown too old."""

@@ -1,6 +1,7 @@
 """Every setting: its type, its default, what it means, and how the settings fit together."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote
 
@@ -34,7 +35,7 @@ class Settings(BaseModel):
         "sqlite:///tracker.db", "the database, as SQLAlchemy url", "postgresql://tracker@db.example/tracker"
     )
     heygen_api_key: HeaderSecret | None = setting(
-        None, "HeyGen's API key; without one nothing is polled", "your-key"
+        None, "HeyGen's API key; without one nothing is polled", "your-key", live=True
     )
     heygen_base_url: BaseUrl = setting(
         "https://api.heygen.com", "where HeyGen's API is", "https://api.heygen.com"
@@ -43,12 +44,13 @@ class Settings(BaseModel):
         "auto", "HeyGen's API to speak; auto follows from v2 to v3", "v3"
     )
     webhook_secret: Secret | None = setting(
-        None, "the webhook endpoint's secret, named `main`, whsec_ included", "whsec_..."
+        None, "the webhook endpoint's secret, named `main`, whsec_ included", "whsec_...", live=True
     )
     webhook_secrets: Annotated[dict[str, Secret], BeforeValidator(parse_json)] = setting(
         {},
         "JSON object of names and secrets, for rotation; all are accepted",
         '{"old": "whsec_a", "new": "whsec_b"}',
+        live=True,
     )
     webhook_secrets_file: AbsolutePath | None = setting(
         None, "JSON file where the webhook verbs keep secrets", "/var/lib/tracker/webhook-secrets.json"
@@ -62,6 +64,7 @@ class Settings(BaseModel):
         [],
         "JSON list of tokens of the unsigned callback route; none: it answers 404",
         '["a-long-random-word"]',
+        live=True,
     )
     listen: Where = setting(
         "127.0.0.1:8321", "where webhooks are received", "127.0.0.1:8321 or unix:/run/tracker.sock"
@@ -70,17 +73,26 @@ class Settings(BaseModel):
         "127.0.0.1:8322", "where the admin pages and /metrics are", "127.0.0.1:8322"
     )
     admin_token: HeaderSecret | None = setting(
-        None, "bearer token of the admin listener; required unless it binds loopback", "a-long-random-word"
+        None,
+        "bearer token of the admin listener; required unless it binds loopback",
+        "a-long-random-word",
+        live=True,
     )
-    rate_limit: Annotated[float, Field(gt=0, le=10_000)] = setting(5, "requests a second to HeyGen", "5")
+    rate_limit: Annotated[float, Field(gt=0, le=10_000)] = setting(
+        5, "requests a second to HeyGen", "5", live=True
+    )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = setting(
         10, "requests to HeyGen in flight at once", "10"
     )
     request_timeout: Seconds = setting(15, "seconds for one request to HeyGen", "15")
-    poll_min_interval: Seconds = setting(15, "shortest time between two polls of a translation", "15")
-    poll_max_interval: Seconds = setting(600, "longest time between two polls of a translation", "600")
+    poll_min_interval: Seconds = setting(
+        15, "shortest time between two polls of a translation", "15", live=True
+    )
+    poll_max_interval: Seconds = setting(
+        600, "longest time between two polls of a translation", "600", live=True
+    )
     max_staleness: Seconds = setting(
-        60, "longest time without a question about a translation younger than 30 minutes", "60"
+        60, "longest time without a question about a translation younger than 30 minutes", "60", live=True
     )
     discover_adopt: Adopt = setting(
         "none",
@@ -88,16 +100,16 @@ class Settings(BaseModel):
         "prefix:order-",
     )
     discover_interval: Annotated[Seconds, Field(ge=60)] | None = setting(
-        None, "time between two sweeps through HeyGen's list; none: no sweeps", "6h"
+        None, "time between two sweeps through HeyGen's list; none: no sweeps", "6h", live=True
     )
-    overdue_after: Seconds = setting(3600, "age at which a translation is flagged overdue", "1h")
-    give_up_after: Seconds = setting(7 * 86400, "age at which polling becomes daily", "7d")
+    overdue_after: Seconds = setting(3600, "age at which a translation is flagged overdue", "1h", live=True)
+    give_up_after: Seconds = setting(7 * 86400, "age at which polling becomes daily", "7d", live=True)
     stop_timeout: Annotated[Seconds, Field(ge=3)] = setting(20, "seconds the daemon may take to stop", "20")
     sqlite_synchronous: Literal["full", "normal"] = setting(
         "full", "full: what was answered survives a power cut; normal: a crash of the program", "full"
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "least serious event to log", "info"
+        "info", "least serious event to log", "info", live=True
     )
     log_format: Literal["auto", "console", "json"] = setting(
         "auto", "auto: JSON under systemd, else for people", "json"
@@ -131,6 +143,17 @@ class Settings(BaseModel):
         main = {"main": self.webhook_secret} if self.webhook_secret else {}
         return {name: secret.get_secret_value() for name, secret in (main | self.webhook_secrets).items()}
 
+    def reloaded(self, wanted: "Settings") -> "Reload":
+        """What can run from now on where `wanted` is wished for.
+
+        Polling begins and ends with the API key, and that needs a restart.
+        """
+        changed = [name for name in type(self).model_fields if getattr(self, name) != getattr(wanted, name)]
+        live = LIVE if self.heygen_api_key and wanted.heygen_api_key else LIVE - {"heygen_api_key"}
+        applied = [name for name in changed if name in live]
+        settings = self.model_copy(update={name: getattr(wanted, name) for name in applied})
+        return Reload(settings, applied, [name for name in changed if name not in live])
+
     def secret_values(self) -> list[str]:
         """Every secret in the clear, so that the log can keep them out."""
         single = [self.heygen_api_key, self.admin_token, *self.callback_tokens]
@@ -138,3 +161,19 @@ class Settings(BaseModel):
         url = self.database_url.get_secret_value()
         passwords = re.findall(r"^[^:]*://[^:/@]*:([^@]+)@", url) + re.findall(rf"{IN_THE_QUERY}([^&]+)", url)
         return [*secrets, *self.signing_secrets.values(), *passwords, *map(unquote, passwords)]
+
+
+LIVE = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra["live"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """The settings after a reload: the names of those that changed, and of those that wait for a restart."""
+
+    settings: Settings
+    applied: list[str]
+    waiting: list[str]

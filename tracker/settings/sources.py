@@ -13,6 +13,7 @@ from tracker.errors import SettingsError
 from tracker.settings.model import IN_THE_QUERY, Settings
 
 PREFIX = "TRACKER_"
+ENVIRONMENT, CREDENTIAL = "environment", "credential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     unknown: tuple[str, ...]
-    under_systemd: bool
+    empty: tuple[str, ...] = ()  # credentials without a word in them, which count as not set
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -33,26 +34,24 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
 def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
     """The settings and where they came from; raises SettingsError naming variable, problem and example."""
     environ = os.environ if environ is None else environ
+    credentials, empty = _from_credentials(environ)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     unknown: list[str] = []
     for layer, origin in (
         (_from_toml(config), str(config)),
-        (_from_credentials(environ), "credential"),
-        (_from_environment(environ), "environment"),
+        (credentials, CREDENTIAL),
+        (_from_environment(environ), ENVIRONMENT),
     ):
         known = {name: value for name, value in layer.items() if name in Settings.model_fields}
         values |= known
         origins |= dict.fromkeys(known, origin)
-        strangers = sorted(layer.keys() - known.keys()) if origin != "credential" else []
-        unknown += [
-            PREFIX + name.upper() if origin == "environment" else f"{name} in {config}" for name in strangers
-        ]
+        unknown += [_called(name, origin) for name in sorted(layer.keys() - known.keys())]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None  # its text holds the values, secrets too
-    return Loaded(settings, origins, tuple(unknown), under_systemd="JOURNAL_STREAM" in environ)
+    return Loaded(settings, origins, tuple(unknown), empty)
 
 
 def redacted(settings: Settings) -> dict[str, str]:
@@ -82,16 +81,49 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def _from_credentials(environ: Mapping[str, str]) -> dict[str, object]:
-    """systemd's LoadCredential= files, named like the settings."""
+def _called(name: str, origin: str) -> str:
+    """An unknown name as people wrote it."""
+    if origin == ENVIRONMENT:
+        return PREFIX + name.upper()
+    return f"credential {PREFIX.lower()}{name}" if origin == CREDENTIAL else f"{name} in {origin}"
+
+
+def _from_credentials(environ: Mapping[str, str]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """The files of systemd's LoadCredential=, and the names of those that are empty.
+
+    They are named like the settings, and `tracker_` stands before the names where a folder was loaded
+    (`LoadCredential=tracker:FOLDER`). Without it, unknown names are other programs'.
+    """
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
-        return {}
-    found = {name: Path(directory, name) for name in Settings.model_fields}
+        return {}, ()
     try:
-        return {name: path.read_text().strip() for name, path in found.items() if path.is_file()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the credentials in {directory} cannot be read: {error}") from error
+        files = {path.name: path for path in sorted(Path(directory).iterdir()) if path.is_file()}
+    except OSError as error:
+        raise SettingsError(f"the credentials in {directory} cannot be read: {error.strerror}") from error
+    prefix = PREFIX.lower()
+    plain = {name: path for name, path in files.items() if name in Settings.model_fields}
+    ours = {name: path for name, path in files.items() if name.startswith(prefix)}
+    texts = {name: _text(path, name.removeprefix(prefix)) for name, path in (plain | ours).items()}
+    found = {name.removeprefix(prefix): text for name, text in texts.items() if text}
+    return dict(found), tuple(name for name, text in texts.items() if not text)
+
+
+def _text(path: Path, name: str) -> str:
+    """What a credential holds; an editor's newline at its end is none of it."""
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return "unknown"  # and not even read
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"the credentials in {path.parent} cannot be read: {error}") from error
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        [example] = field.examples or [""]
+        raise SettingsError(f"{PREFIX}{name.upper()}: the credential {path} is not text; example: {example}")
+    return text
 
 
 def _from_toml(config: Path | None) -> dict[str, object]:

@@ -101,5 +101,6 @@ BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 EndpointUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
 
 
-def setting(default: Any, meaning: str, example: str) -> Any:
-    return Field(default, description=meaning, examples=[example])
+def setting(default: Any, meaning: str, example: str, *, live: bool = False) -> Any:
+    """A field with its meaning. `live`: a reload is enough, where others need a restart."""
+    return Field(default, description=meaning, examples=[example], json_schema_extra={"live": live})

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 import tracker
-from tracker.errors import SchemaError
+from tracker.errors import InputError, SchemaError
 from tracker.store.writer import translated
 
 PACKAGE = Path(tracker.__file__).parent
@@ -31,21 +31,37 @@ def needed_revision() -> str:
     return str(ScriptDirectory.from_config(migrations_config()).get_current_head())
 
 
+def known_revisions() -> list[str]:
+    """Every revision this program knows, the oldest first."""
+    scripts = ScriptDirectory.from_config(migrations_config()).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
 def current_revision(connection: Connection) -> str | None:
     """The database's revision; None where nothing was ever migrated."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def migrate(writer: Engine) -> tuple[str | None, str]:
-    """Bring the schema up to date; returns the revisions before and after. Raises StoreError."""
+def migrate(writer: Engine, to: str | None = None) -> tuple[str | None, str]:
+    """Bring the schema up to date, or up or down to the revision `to`.
+
+    Returns the revisions before and after. Raises StoreError, and InputError for an unknown `to`.
+    """
+    known = known_revisions()
+    wanted = to or known[-1]
+    if wanted not in known:
+        raise InputError(f"there is no schema {wanted}; this program knows {', '.join(known)}")
     config = migrations_config()
     with translated(), writer.connect() as connection:
         with connection.begin():
             before = current_revision(connection)
             refuse_unknown(before)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return before, needed_revision()
+        if before is not None and known.index(wanted) < known.index(before):
+            command.downgrade(config, wanted)
+        else:
+            command.upgrade(config, wanted)
+    return before, wanted
 
 
 def check(reader: Engine) -> None:
@@ -61,6 +77,5 @@ def check(reader: Engine) -> None:
 
 def refuse_unknown(found: str | None) -> None:
     """Raise SchemaError for a revision that this program has never heard of."""
-    known = {script.revision for script in ScriptDirectory.from_config(migrations_config()).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in known_revisions():
         raise SchemaError(f"the database's schema {found} is newer than this program; upgrade heygen-tracker")

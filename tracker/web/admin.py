@@ -115,7 +115,7 @@ class Admin:
         return Json(openapi())
 
 
-def create_admin_app(admin: Admin, *, token: str | None, any_host: bool) -> Starlette:
+def create_admin_app(admin: Admin, *, token: Callable[[], str | None], any_host: bool) -> Starlette:
     """The app for people of the house. `any_host`: requests may name any Host (unix sockets, or a token)."""
     one = "/api/translations/{video_translate_id}"
     return Starlette(

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -20,18 +21,18 @@ class Guard:
     Without that, a web page somebody visits could point its own name at 127.0.0.1 and read along.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, any_host: bool) -> None:
+    def __init__(self, app: ASGIApp, token: Callable[[], str | None], any_host: bool) -> None:
         self._app, self._token, self._any_host = app, token, any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             return await self._app(scope, receive, send)
-        headers = Headers(scope=scope)
-        if self._token is not None and not _knows(self._token, headers.get("authorization", "")):
+        headers, token = Headers(scope=scope), self._token()
+        if token is not None and not _knows(token, headers.get("authorization", "")):
             answer = refuse(
                 401, "send the admin token as a bearer token", {"WWW-Authenticate": "Basic realm=tracker"}
             )
-        elif self._token is None and not self._any_host and not _is_this_machine(headers.get("host", "")):
+        elif token is None and not self._any_host and not _is_this_machine(headers.get("host", "")):
             answer = refuse(403, "this Host is not served; use 127.0.0.1, or set TRACKER_ADMIN_TOKEN")
         elif scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
             answer = refuse(403, "requests from other origins are refused")

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 import structlog
@@ -39,7 +40,7 @@ class Events(Protocol):
 class Receiver:
     """Answers webhooks; 2xx only once the delivery is committed together with its effect.
 
-    `secrets` is asked at each webhook for those that are valid now, by name.
+    `secrets` is asked at each webhook for those that are valid now, by name; `tokens` likewise.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class Receiver:
         clock: Clock,
         *,
         secrets: Callable[[], Mapping[str, str]],
-        tokens: Sequence[str],
+        tokens: Callable[[], Sequence[str]],
         refused: Callable[[int], None],
         body_seconds: float = BODY_SECONDS,
         store_seconds: float = STORE_SECONDS,
     ) -> None:
         self._record, self._events, self._clock = record, events, clock
-        self._secrets, self._tokens, self._refused = secrets, [token.encode() for token in tokens], refused
+        self._secrets, self._tokens, self._refused = secrets, tokens, refused
         self._body_seconds, self._store_seconds = body_seconds, store_seconds
         self._storing: set[asyncio.Future[list[Recorded]]] = set()
 
@@ -82,7 +83,8 @@ class Receiver:
     async def unsigned(self, request: Request) -> Response:
         """POST /webhooks/heygen/{token}: only ever a hint."""
         token = request.path_params["token"].encode("utf-8", "replace")
-        if not any([hmac.compare_digest(token, known) for known in self._tokens]):  # noqa: C419 - constant time
+        known = [one.encode() for one in self._tokens()]
+        if not any([hmac.compare_digest(token, one) for one in known]):  # noqa: C419 - constant time
             return refuse(404, "Not Found")
         if request.method != "POST":
             return probe_answer(request)
@@ -152,5 +154,26 @@ def _headers(request: Request) -> Headers:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
 
 
+def sender_address(peer: str | None, forwarded: Sequence[str]) -> str | None:
+    """Who sent it, given X-Forwarded-For; None where nobody knows.
+
+    A proxy on this machine (no `peer`: through a unix socket) writes last whom it saw. What stands before
+    that, and all that other machines write, the sender may have made up.
+    """
+    if peer is not None and not _is_loopback(peer):
+        return peer
+    last = ",".join(forwarded).rpartition(",")[2].strip()
+    return last if _is_loopback(last) is not None else peer
+
+
+def _is_loopback(text: str) -> bool | None:
+    """None where it is no address at all."""
+    try:
+        return ip_address(text).is_loopback
+    except ValueError:
+        return None
+
+
 def _client(request: Request) -> str | None:
-    return request.client.host if request.client else None
+    peer = request.client.host if request.client else None
+    return sender_address(peer, request.headers.getlist("x-forwarded-for"))

@@ -1,6 +1,7 @@
 """uvicorn, embedded: our sockets, our signals, and no patience with senders that dawdle."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tracker.web.listen import address_of
+from tracker.web.listen import address_of, is_private
 
 HEADER_SECONDS = 10.0
-MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS = 4096  # as many as wait in the listener's queue while the daemon restarts
+SPARE_FILES = 256  # for the database, HeyGen and the libraries
+DRAIN_SECONDS = 0.3  # for what was accepted already, where a proxy beside us sends
+DRAIN_SECONDS_AFAR = 1.5  # where senders connect from elsewhere
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -63,7 +67,11 @@ class PromptProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Serves one app on one socket until `stop`; installs no signal handlers."""
+    """Serves one app on one socket until `stop`; installs no signal handlers.
+
+    `keep_alive` False: each answer closes its connection. A sender that comes back on an old one could
+    meet it being closed by our stop, and its request would be lost.
+    """
 
     def __init__(
         self,
@@ -72,6 +80,7 @@ class Server(uvicorn.Server):
         listener: socket.socket,
         *,
         stop_seconds: float,
+        keep_alive: bool = True,
         header_seconds: float = HEADER_SECONDS,
     ) -> None:
         super().__init__(
@@ -83,11 +92,15 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                proxy_headers=False,  # the sender's address is read from our own setting's header
+                headers=[] if keep_alive else [("Connection", "close")],
+                backlog=MAX_CONNECTIONS,
+                limit_concurrency=_most_connections(),
                 timeout_graceful_shutdown=max(1, int(stop_seconds)),
             )
         )
         self.name = name
+        self._drain_seconds = DRAIN_SECONDS if is_private(listener) else DRAIN_SECONDS_AFAR
         self._listener = listener
         self._is_listening = asyncio.Event()
 
@@ -104,7 +117,15 @@ class Server(uvicorn.Server):
         """Serve until `stop`; what is being answered then is answered first."""
         await self.serve(sockets=[self._listener])
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Accept nothing more, answer what was accepted; then `serve_here` ends.
+
+        Where systemd holds the listener, too, whoever comes from now on waits in its queue for the next
+        process. uvicorn alone would close accepted connections whose request has not been read yet.
+        """
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(self._drain_seconds)
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -115,3 +136,9 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         # uvicorn would raise the signal again after serve(), and nothing behind it would run
         yield
+
+
+def _most_connections() -> int:
+    """More than the process may open files would end in errors at accept."""
+    most_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(SPARE_FILES, min(MAX_CONNECTIONS, most_files - SPARE_FILES))

@@ -49,6 +49,8 @@ class Program:
         kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         named = {"database_url": f"sqlite:///{self.path}", **settings}
         given = {f"TRACKER_{name.upper()}": str(value) for name, value in named.items() if value is not None}
+        if folder := given.pop("TRACKER_CREDENTIALS_DIRECTORY", None):  # systemd's own variable
+            given["CREDENTIALS_DIRECTORY"] = folder
         return {**kept, "PATH": os.environ["PATH"], "HOME": str(self.directory / "home"), **given}
 
     def __call__(self, *arguments: str, stdin: str | bytes = b"", **settings: object) -> Ran:

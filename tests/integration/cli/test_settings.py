@@ -6,6 +6,8 @@ from contextlib import closing
 
 import pytest
 
+from tracker.store.lock import sole_runner
+
 from .conftest import Program
 
 VERBS = (
@@ -18,6 +20,7 @@ VERBS = (
     "poll",
     "reopen",
     "check-config",
+    "units",
     "simulate",
     "demo",
 )
@@ -58,6 +61,35 @@ def test_a_migration_is_told_and_a_second_one_changes_nothing(tracker: Program) 
     assert first["before"] is None
     assert tracker("migrate", "--json").json == {"before": first["after"], "after": first["after"]}
     assert tracker("migrate").out == f"the schema is up to date: {first['after']}\n"
+
+
+def test_the_schema_goes_back_and_forth(migrated: Program) -> None:
+    newest = migrated("migrate", "--json").json["after"]
+
+    back = migrated("migrate", "--to", "0001")
+    assert (back.code, back.err) == (0, "")
+    assert back.out == f"the schema is back at 0001, before: {newest}; what only {newest} holds is gone\n"
+    assert migrated("migrate", "--to", "0001").out == "the schema is 0001 already\n"
+    assert "older than this program's; run: tracker migrate" in migrated("list").err
+    assert migrated("migrate", "--to", newest, "--json").json == {"before": "0001", "after": newest}
+    assert migrated("list").code == 0
+
+
+@pytest.mark.parametrize("revision", ["0000", "base", "head", "-1", "000", "0001; DROP"])
+def test_a_schema_that_nobody_knows_is_refused_with_those_there_are(migrated: Program, revision: str) -> None:
+    ran = migrated("migrate", f"--to={revision}")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: there is no schema {revision}; this program knows 0001, 0002")
+    assert migrated("list").code == 0
+
+
+def test_the_schema_is_not_taken_from_under_a_daemon(migrated: Program) -> None:
+    with sole_runner(f"sqlite:///{migrated.path}"):
+        ran = migrated("migrate", "--to", "0001")
+        assert (ran.code, ran.out) == (3, "")
+        assert "already runs" in ran.err
+        assert migrated("migrate").out.startswith("the schema is up to date")
+    assert migrated("migrate", "--to", "0001").code == 0
 
 
 @pytest.mark.parametrize("arguments", OF_THE_DATABASE)
@@ -121,6 +153,28 @@ def test_settings_are_shown_without_secrets(tracker: Program) -> None:
     assert all(row["meaning"] for row in ran.json["settings"])
     for text in (ran.out, tracker("check-config", rate_limit=2, **secrets).out):
         assert "private" not in text
+
+
+def test_quiet_says_nothing_where_all_is_right(tracker: Program) -> None:
+    ran = tracker("check-config", "--quiet", heygen_api_key="key")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+def test_quiet_says_what_is_wrong(tracker: Program) -> None:
+    wrong = tracker("check-config", "--quiet", rate_limit="many")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err.startswith("error: TRACKER_RATE_LIMIT: ")
+    strange = tracker("check-config", "--quiet", rate_limits="5")
+    assert (strange.code, strange.out) == (0, "")
+    assert "TRACKER_RATE_LIMITS is no setting of tracker" in strange.err
+    assert tracker("check-config", "--quiet", database_url="mysql://h/d").code == 2
+
+
+def test_an_empty_credential_is_told(tracker: Program) -> None:
+    (tracker.directory / "tracker_heygen_api_key").touch()
+    ran = tracker("check-config", "--json", credentials_directory=tracker.directory)
+    assert ran.json["empty"] == ["tracker_heygen_api_key"]
+    assert "the credential tracker_heygen_api_key is empty, and counts as not set" in ran.err
 
 
 def test_names_that_mean_nothing_are_reported(tracker: Program) -> None:

@@ -14,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from tracker.errors import SchemaError, StoreError
+from tracker.errors import InputError, SchemaError, StoreError
 from tracker.store import schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.tables import metadata
@@ -69,6 +69,35 @@ def test_down_and_up_again_gives_the_same_schema(engines: Engines, path: Path) -
         "translation_timings",
         "tracker_health",
     }
+
+
+@pytest.mark.parametrize("revision", schema.known_revisions())
+def test_each_migration_goes_back_and_forth_around_data(engines: Engines, path: Path, revision: str) -> None:
+    schema.migrate(engines.writer)
+    before = schema_of(path)
+    execute(path, "INSERT INTO translations (video_translate_id, title) VALUES ('a', 'A'), ('b', 'B')")
+    execute(path, "INSERT INTO tracker_state (name, value) VALUES ('x', '1')")
+    execute(path, "INSERT INTO submissions (idempotency_key, request) VALUES ('k', '{}')")
+    execute(path, "UPDATE translations SET submission_id = 1 WHERE video_translate_id = 'b'")
+
+    assert schema.migrate(engines.writer, revision) == (schema.needed_revision(), revision)
+    with engines.reader.connect() as connection:
+        assert schema.current_revision(connection) == revision
+    assert schema.migrate(engines.writer) == (revision, schema.needed_revision())
+
+    assert schema_of(path) == before
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT video_translate_id, title FROM translations ORDER BY id").fetchall()
+        assert kept == [("a", "A"), ("b", "B")]
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_revision_that_nobody_knows_is_refused_before_anything_happens(
+    engines: Engines, path: Path
+) -> None:
+    with pytest.raises(InputError, match="there is no schema 0815; this program knows 0001, 0002"):
+        schema.migrate(engines.writer, "0815")
+    assert not path.exists()
 
 
 def test_the_migrations_make_the_tables_that_the_program_knows(engines: Engines) -> None:

@@ -150,6 +150,6 @@ def served(
     try:
         yield Client((str(where.hostname), int(where.port or 0)))
     finally:
-        loop.call_soon_threadsafe(server.stop)
+        asyncio.run_coroutine_threadsafe(server.stop(), loop)
         thread.join(DEADLINE)
         assert not thread.is_alive()

@@ -50,7 +50,7 @@ def create_app(
         return text, core.metrics.content_type
 
     admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose)
-    return create_admin_app(admin, token=token, any_host=any_host)
+    return create_admin_app(admin, token=lambda: token, any_host=any_host)
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def client(shared_core: Core) -> Iterator[Client]:
         webhook,
         lambda: NOON,
         secrets=lambda: SECRETS,
-        tokens=[TOKEN],
+        tokens=lambda: [TOKEN],
         refused=lambda _: None,
     )
     with served(create_public_app(receiver)) as client:
@@ -106,7 +106,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
                 webhook,
                 lambda: NOON,
                 secrets=secrets,
-                tokens=tokens,
+                tokens=lambda: tokens,
                 refused=refused.append,
                 body_seconds=body_seconds,
                 store_seconds=store_seconds,
@@ -837,7 +837,7 @@ def test_what_is_being_stored_when_the_listener_stops_is_answered_first(core: Co
         return stored
 
     receiver = Receiver(
-        slow, webhook, lambda: NOON, secrets=lambda: SECRETS, tokens=[], refused=lambda _: None
+        slow, webhook, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
     )
     answers: list[Answer] = []
     with ExitStack() as serving:

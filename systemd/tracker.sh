@@ -1,0 +1,41 @@
+#!/bin/sh
+# For /usr/local/bin/tracker: runs a verb as the service's user, with its settings, secrets and database.
+set -eu
+program=/opt/tracker/bin/tracker
+config=/etc/tracker/tracker.toml
+
+case ${1-} in units) exec "$program" "$@" ;; esac # this one writes where the service's user may not
+
+fail() {
+    echo "error: $1" >&2
+    exit 2
+}
+[ "$(id -u)" -eq 0 ] || fail "tracker's database belongs to the service: run this as root, sudo tracker ..."
+unit=$(systemctl cat tracker.service) || fail "there is no tracker.service yet: $program units"
+
+# systemd-run takes $ for the beginning of a variable, and $$ for a $.
+for word; do
+    shift
+    case $word in *\$*) word=$(printf '%s.' "$word" | sed 's/\$/$$/g') word=${word%.} ;; esac
+    set -- "$@" "$word"
+done
+
+# On a terminal a terminal of its own, so that Ctrl-C reaches it; else what the caller reads and writes.
+if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then through=--pty; else through=--pipe; fi
+
+# The secrets of the unit and its drop-ins, and below: the same user and folder as in tracker.service. With another
+# user systemd would take the folder away from the daemon.
+set -f
+secrets=$(printf '%s\n' "$unit" | sed -n '/^LoadCredential/s/^/--property=/p')
+status=0
+# shellcheck disable=SC2086 # one word each
+systemd-run --quiet --collect --wait "$through" \
+    --description="tracker ${1-}" \
+    --property=User=tracker --property=DynamicUser=yes \
+    --property=StateDirectory=tracker --property=StateDirectoryMode=0700 \
+    --property=WorkingDirectory=/var/lib/tracker --property=UMask=0077 \
+    --property=ProtectHome=yes $secrets \
+    --setenv=PYTHONDONTWRITEBYTECODE=1 \
+    -- "$program" --config "$config" "$@" || status=$?
+[ "$status" -ne 243 ] || fail "a credential cannot be loaded: is there a folder /etc/tracker/credentials?"
+exit "$status"

@@ -1,0 +1,90 @@
+"""docs/installing.md, for who has installed: drop-ins, and the wrapper that runs verbs."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+from tests.house.pages import ROOT, blocks, section
+
+from .service import KEY, TrackerBox
+
+PAGE = ROOT / "docs" / "installing.md"
+STARTED = "tracker.socket tracker-admin.socket tracker.service"
+
+
+def do(box: TrackerBox, commands: str, stdin: str = "") -> str:
+    return box.shell(f"cd /\n{commands}", input=stdin).stdout
+
+
+def test_the_drop_ins_of_the_page_do_what_it_says(box: TrackerBox) -> None:
+    box.start()
+    text = section(PAGE, "## Changes of your own")
+    found = {
+        path.name: (path, block) for block in blocks(text, "ini") for path in [Path(block[2:].split()[0])]
+    }
+
+    def add(name: str) -> None:
+        path, block = found.pop(name)
+        do(box, f"mkdir -p {path.parent} && cat > {path}", block)
+        start_again(box)
+
+    def shown(unit: str, name: str) -> str:
+        return do(box, f"systemctl show --property={name} --value {unit}").strip()
+
+    add("port.conf")
+    assert do(box, "curl -sf http://127.0.0.1:8080/healthz")
+    do(box, "rm -r /etc/systemd/system/tracker.socket.d")
+
+    add("unix.conf")
+    assert do(box, "curl -sf --unix-socket /run/tracker-public.sock http://tracker/healthz")
+    assert do(box, "stat -c '%a %G' /run/tracker-public.sock") == "660 www-data\n"
+
+    add("senders.conf")
+    assert "0.0.0.0/0" in shown("tracker.socket", "IPAddressDeny")
+    add("postgresql.conf")
+    assert "postgresql.service" in shown("tracker.service", "After")
+    add("patience.conf")
+    assert shown("tracker.service", "TimeoutStopUSec") == "1min 30s"
+
+    [encrypt] = re.findall(r"`(systemd-creds encrypt [^`]*)`", text)
+    do(box, f"rm /etc/tracker/credentials/heygen_api_key\n{encrypt}", f"{KEY}\n")
+    assert KEY not in do(box, "cat /etc/tracker/heygen_api_key.cred")
+    add("encrypted.conf")
+    settings = json.loads(do(box, "tracker check-config --json"))["settings"]
+    [key] = [one for one in settings if one["variable"] == "TRACKER_HEYGEN_API_KEY"]
+    assert key["origin"] == "credential"
+    assert "no API key" not in do(box, "journalctl --no-pager -t tracker --output cat")
+
+    assert found == {}
+    complaints = do(box, "systemd-analyze verify tracker.service tracker.socket 2>&1 || true")
+    assert "tracker" not in complaints, complaints
+
+
+def start_again(box: TrackerBox) -> None:
+    """As the page says of sockets."""
+    text = section(PAGE, "## Changes of your own")
+    for command in ("systemctl daemon-reload", "systemctl stop tracker.socket", f"systemctl start {STARTED}"):
+        assert f"`{command}`" in text
+        do(box, command)
+
+
+def test_the_wrapper_hands_words_input_and_exit_code_over_as_they_are(box: TrackerBox) -> None:
+    box.start()
+    words = ["$HOME ${X} $$", "50% %n", "two  words", "'\"\\", "*", "ends in lines\n\n", "$", "gr\u00fcn"]
+    for number, word in enumerate(words):
+        do(box, f"tracker add id-{number} --callback-id {shlex.quote(word)}")
+    rows = json.loads(do(box, "tracker list --json"))
+    assert sorted(row["callback_id"] for row in rows) == sorted(words)
+
+    assert box.run("tracker", "show", "nobody", check=False).returncode == 2
+    assert box.run("tracker", "wait", "id-0", "--timeout", "0.1", check=False).returncode == 4
+    on_a_terminal = do(box, "script --quiet --return --command 'tracker show id-1' /dev/null")
+    assert "50% %n" in on_a_terminal
+
+    do(box, "mv /etc/tracker/credentials /etc/tracker/away")
+    missing = box.run("tracker", "list", check=False)
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "a credential cannot be loaded: is there a folder /etc/tracker/credentials?" in missing.stderr
+    other = box.run("setpriv", "--reuid=65534", "--clear-groups", "tracker", "list", check=False)
+    assert (other.returncode, "run this as root" in other.stderr) == (2, True)
