@@ -116,13 +116,13 @@ class Daemon:
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
         }
-        for server in servers:
-            listening = asyncio.create_task(server.listening())
-            await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
         ticker = Ticker(clock)
         vitals = Vitals(core, ticker, serving, self._manager)
         self._tick(core, ticker, vitals)
-        ticker.start()
+        ticker.start()  # first: the webhooks that have queued up would be stored before its first claim
+        for server in servers:
+            listening = asyncio.create_task(server.listening())
+            await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
         watch = asyncio.create_task(self._watch(core, ticker, serving, vitals))
         stopped = asyncio.create_task(self._stop.wait())
         began = asyncio.create_task(core.poller.began.wait())
@@ -159,20 +159,21 @@ class Daemon:
         serving: Mapping[str, asyncio.Task[None]],
         ticker: Ticker,
     ) -> None:
-        """Stop in order: the listeners, the ticks, the polls; within TRACKER_STOP_TIMEOUT."""
+        """Stop in order: the polls, the listeners, the submissions; within TRACKER_STOP_TIMEOUT.
+
+        The listeners are served while the last polls are answered: their senders wait all the shorter.
+        """
         log.info("stopping")
         patience = self._settings.stop_timeout
         self._manager.stopping(patience + CLOSING_SECONDS)
         loop = asyncio.get_running_loop()
         loop.call_later(patience, _exit_at_last)
         latest = loop.time() + patience * 7 / 8  # then the store still has to close
+        await asyncio.gather(core.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4))
         await asyncio.gather(*(server.stop() for server in servers))
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
-        await ticker.stop(patience=patience / 8)
-        stops = [core.poller.stop(patience=patience / 4)]
         if core.heygen is not None:
-            stops.append(core.heygen.submissions.stop(patience=max(0.0, latest - loop.time())))
-        await asyncio.gather(*stops)
+            await core.heygen.submissions.stop(patience=max(0.0, latest - loop.time()))
 
     async def _watch(
         self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], vitals: Vitals

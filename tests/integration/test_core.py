@@ -1,44 +1,13 @@
 """What the settings put together: the parts that ask HeyGen, and what is remembered of its API."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tracker.core import HEYGEN_API, Core, clock, open_core, open_database
-from tracker.settings import Settings
-from tracker.store import schema
+from tracker.core import HEYGEN_API, clock
 from tracker.tracking import registration
 
+from .conftest import Open
+
 pytestmark = pytest.mark.anyio
-
-Open = Callable[..., Coroutine[Any, Any, Core]]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Open]:
-    """Opens a core over one database, with these settings; nothing listens where its HeyGen should be."""
-    async with AsyncExitStack() as stack:
-
-        async def open_with(**given: Any) -> Core:
-            common = {
-                "database_url": f"sqlite:///{tmp_path / 'tracker.db'}",
-                "heygen_base_url": "http://127.0.0.1:9",
-                "heygen_api_key": "a-key",
-            }
-            settings = Settings.model_validate(common | given)
-            engines = open_database(settings)
-            schema.migrate(engines.writer)
-            return await open_core(settings, engines, stack)
-
-        yield open_with
 
 
 async def test_without_a_key_nothing_is_there_that_would_ask_heygen(opened: Open) -> None:
@@ -55,13 +24,16 @@ async def test_v2_has_neither_an_event_log_nor_a_list(opened: Open) -> None:
     assert core.polling.api == "v2"
 
 
-@pytest.mark.parametrize(("interval", "sweeps"), [(None, False), (3600, True)])
+@pytest.mark.parametrize(("interval", "swept"), [(None, False), (3600, True)])
 async def test_the_list_is_swept_only_where_a_setting_says_so(
-    opened: Open, interval: int | None, *, sweeps: bool
+    opened: Open, interval: int | None, *, swept: bool
 ) -> None:
     core = await opened(heygen_api="auto", discover_interval=interval)
     assert core.heygen is not None
-    assert (core.heygen.catch_up is not None, core.heygen.sweeps is not None) == (True, sweeps)
+    assert core.heygen.catch_up is not None
+    assert core.heygen.sweeps is not None
+    await core.heygen.sweeps.tick()
+    assert (core.heygen.sweeps.last is not None) == swept
 
 
 @pytest.mark.parametrize(

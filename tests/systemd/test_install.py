@@ -2,9 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -13,11 +10,11 @@ import pytest
 from tests.builders import as_body, event, signature
 from tests.house.pages import ROOT, blocks, section
 from tests.systemd.box import Box
+from tests.systemd.newer import NEW, OLD, build_both
 
 PAGE = ROOT / "docs" / "installing.md"
 CHECKOUT = "/usr/src/tracker"
 BUILD = "make dist\n"  # the wheels are built before, outside of the box
-OLD, NEW = "0.1.0", "0.2.0"
 KEY, SECRET = "sk_the_api_key", "whsec_of_the_page"
 UNITS = ("tracker.service", "tracker.socket", "tracker-admin.socket")
 FOLLOWED = (
@@ -38,51 +35,12 @@ THEN = {  # what is tracked when the backup is made
     "7544c0b52ada44fda693a15b1181b5b4-es": "pending",
     "8655d1c63beb55feb704b26c2292c6c5-de": "pending",
 }
-FURTHER_MIGRATION = '''"""A column that only the next version has."""
-
-import sqlalchemy as sa
-from alembic import op
-
-revision = "9001"
-down_revision = "{before}"
-branch_labels = None
-depends_on = None
-
-
-def upgrade() -> None:
-    op.add_column("translations", sa.Column("priority", sa.Integer()))
-
-
-def downgrade() -> None:
-    op.drop_column("translations", "priority")
-'''
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder `dist` with the wheel of this version, and of a newer one with one more migration."""
-    folder = tmp_path_factory.mktemp("checkout")
-    build(copy_of_the_tree(folder / OLD), folder / "dist")
-    newer = copy_of_the_tree(folder / NEW)
-    project = newer / "pyproject.toml"
-    project.write_text(project.read_text().replace(f'version = "{OLD}"', f'version = "{NEW}"'))
-    [*_, last] = sorted((newer / "migrations" / "versions").glob("*.py"))
-    (last.parent / "9001_priority.py").write_text(FURTHER_MIGRATION.format(before=last.name[:4]))
-    build(newer, folder / "dist")
-    return folder
-
-
-def copy_of_the_tree(to: Path) -> Path:
-    for name in ("tracker", "migrations", "systemd"):
-        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
-        shutil.copy2(ROOT / name, to / name)
-    return to
-
-
-def build(tree: Path, to: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(to)]
-    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    return build_both(tmp_path_factory.mktemp("checkout"))
 
 
 class Operator:
@@ -124,7 +82,7 @@ class Operator:
 
 @pytest.fixture
 def operator(bare_box: Box, wheels: Path) -> Operator:
-    for wheel in (wheels / "dist").iterdir():
+    for wheel in wheels.iterdir():
         put = f"mkdir -p {CHECKOUT}/dist && base64 -d > {CHECKOUT}/dist/{wheel.name}"
         bare_box.shell(put, input=b64encode(wheel.read_bytes()).decode())
     return Operator(bare_box)

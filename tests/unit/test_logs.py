@@ -167,3 +167,20 @@ def test_the_longest_secret_is_hidden_first() -> None:
 
 def test_a_secret_of_a_letter_or_two_hides_nothing() -> None:
     assert Redact(["s", ""]).clean("secrets") == "secrets"
+
+
+def test_another_level_and_further_secrets_hold_from_then_on() -> None:
+    told = lines(
+        """
+log.debug("debug before"); library.debug("library before")
+logs.reconfigure(level="debug", secrets=["learnt-later"])
+log.debug("debug after learnt-later hunter2"); library.debug("library after learnt-later")
+logs.reconfigure(level="error", secrets=[])
+log.warning("warning after"); log.error("error after learnt-later")
+"""
+    )
+    assert [json.loads(line)["event"] for line in told] == [
+        "debug after *** ***",
+        "library after ***",
+        "error after ***",
+    ]

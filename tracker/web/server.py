@@ -11,13 +11,13 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tracker.web.listen import address_of, is_private
+from tracker.web.listen import address_of
 
 HEADER_SECONDS = 10.0
 MAX_CONNECTIONS = 4096  # as many as wait in the listener's queue while the daemon restarts
 SPARE_FILES = 256  # for the database, HeyGen and the libraries
-DRAIN_SECONDS = 0.3  # for what was accepted already, where a proxy beside us sends
-DRAIN_SECONDS_AFAR = 1.5  # where senders connect from elsewhere
+DRAIN_SECONDS = 2.0  # at most, for requests that have not come yet on connections that have
+DRAIN_LOOK_SECONDS = 0.01
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -100,7 +100,6 @@ class Server(uvicorn.Server):
             )
         )
         self.name = name
-        self._drain_seconds = DRAIN_SECONDS if is_private(listener) else DRAIN_SECONDS_AFAR
         self._listener = listener
         self._is_listening = asyncio.Event()
 
@@ -121,12 +120,23 @@ class Server(uvicorn.Server):
         """Accept nothing more, answer what was accepted; then `serve_here` ends.
 
         Where systemd holds the listener, too, whoever comes from now on waits in its queue for the next
-        process. uvicorn alone would close accepted connections whose request has not been read yet.
+        process. uvicorn alone would close accepted connections whose request has not been read yet, and
+        asyncio those that it has accepted while its server is closed: both are given their time first.
         """
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + DRAIN_SECONDS
         for server in self.servers:
-            server.close()
-        await asyncio.sleep(self._drain_seconds)
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+        is_accepting = True  # asyncio attaches what it has accepted a moment later
+        while (is_accepting or self._awaits_requests()) and loop.time() < latest:
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
+            is_accepting = False
         self.should_exit = True
+
+    def _awaits_requests(self) -> bool:
+        """Whether a connection has not brought any request."""
+        return any(getattr(one, "cycle", None) is None for one in self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -32,7 +32,8 @@ PROGRAM = Path("/srv/tracker/bin/tracker")
 
 
 def commands(text: str) -> list[str]:
-    lines = [line.partition("=")[2] for line in text.splitlines() if line.startswith("Exec")]
+    whole = text.replace("\\\n", " ").splitlines()  # a command may go on in the next line
+    lines = [line.partition("=")[2] for line in whole if line.startswith("Exec")]
     return [line for line in lines if "tracker" in line]
 
 

@@ -31,7 +31,7 @@ class Serve(Protocol):
         self,
         core: Core,
         *,
-        token: str | None = ...,
+        token: str | Callable[[], str | None] | None = ...,
         any_host: bool = ...,
         poller: Callable[[], PollerState] = ...,
     ) -> Client: ...
@@ -40,7 +40,7 @@ class Serve(Protocol):
 def create_app(
     core: Core,
     *,
-    token: str | None = None,
+    token: str | Callable[[], str | None] | None = None,
     any_host: bool = False,
     poller: Callable[[], PollerState] = lambda: TICKING,
 ) -> Starlette:
@@ -50,7 +50,8 @@ def create_app(
         return text, core.metrics.content_type
 
     admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose)
-    return create_admin_app(admin, token=lambda: token, any_host=any_host)
+    asked = token if callable(token) else lambda: token
+    return create_admin_app(admin, token=asked, any_host=any_host)
 
 
 @pytest.fixture(scope="module")
@@ -724,3 +725,15 @@ def test_a_page_of_a_thousand_rows_is_answered(client: Client, core: Core) -> No
     page = get(client, "/api/translations?limit=1000").json()
 
     assert (len(page["items"]), page["next"]) == (1000, page["items"][-1]["id"])
+
+
+def test_another_token_counts_without_a_restart(serve: Serve, core: Core) -> None:
+    tokens: list[str | None] = [TOKEN]
+    client = serve(core, token=lambda: tokens[-1])
+    old, new = [("Authorization", f"Bearer {TOKEN}")], [("Authorization", "Bearer another")]
+    assert [get(client, "/api/translations", one).status for one in (old, new)] == [200, 401]
+
+    tokens.append("another")
+    assert [get(client, "/api/translations", one).status for one in (old, new)] == [401, 200]
+    tokens.append(None)
+    assert get(client, "/api/translations").status == 200

@@ -893,3 +893,13 @@ def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
         ("c", before),
         ("d", "heygen"),
     ]
+
+
+def test_another_token_counts_without_a_restart(serve: Serve, core: Core) -> None:
+    tokens = ["first-token"]
+    client = serve(core.tracker.record, tokens=tokens)
+    assert post(client, event(), path=f"{HOOK}/first-token").status == 200
+
+    tokens[:] = ["second-token"]
+    assert post(client, event(), path=f"{HOOK}/first-token").status == 404
+    assert post(client, event(), path=f"{HOOK}/second-token").status == 200

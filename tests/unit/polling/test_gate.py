@@ -95,3 +95,35 @@ def test_an_answer_to_an_older_question_does_not_open_it() -> None:
 
 def test_an_open_one_has_nothing_to_open() -> None:
     assert gate().open(NOON) is None
+
+
+def test_where_the_key_was_rejected_another_one_may_be_tried_at_once() -> None:
+    shut = gate()
+    for seconds in (0, 15, 45):
+        shut.shut(Reason.KEY_REJECTED, after(seconds))
+    shut.try_now(after(46))
+    assert [shut.room(after(46), wanted) for wanted in (0, 10)] == [0, 1]
+    assert shut.shut(Reason.KEY_REJECTED, after(46)) == after(61)  # as after the first failure
+
+
+def test_its_probe_opens_it() -> None:
+    shut = gate()
+    shut.shut(Reason.KEY_REJECTED, NOON)
+    shut.try_now(after(1))
+    assert shut.open(after(1)) is Reason.KEY_REJECTED
+    assert shut.room(after(1), 10) == 10
+
+
+@pytest.mark.parametrize("reason", [Reason.QUOTA_EXCEEDED, Reason.RATE_LIMITED])
+def test_for_other_reasons_it_rests_as_before(reason: Reason) -> None:
+    shut = gate()
+    shut.shut(reason, NOON, retry_after=60)
+    shut.try_now(after(1))
+    assert (shut.reason, shut.until, shut.room(after(59), 10)) == (reason, after(60), 0)
+
+
+def test_an_open_one_and_one_without_a_key_stay_as_they_are() -> None:
+    still_open, keyless = gate(), Gate(Cadence(), reason=Reason.NO_API_KEY)
+    still_open.try_now(NOON)
+    keyless.try_now(NOON)
+    assert [still_open.room(NOON, 10), keyless.room(NOON, 10)] == [10, 0]

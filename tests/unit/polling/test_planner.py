@@ -229,3 +229,39 @@ async def test_nothing_open_keeps_every_promise() -> None:
     stage = Stage()
     await stage.plan()
     assert stage.tracker.plan == Plan(timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True)
+
+
+async def test_another_rate_limit_is_planned_with_at_once() -> None:
+    stage = Stage().track(young=27, old=108)
+    await stage.plan()
+    stage.planner.set_pace(CADENCE, 2.0)
+    await stage.planner.tick()
+    assert stage.tracker.plan == plan(CADENCE, 27, 108, 1.8)
+    assert stage.store.hastened == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hastens"),
+    [
+        ({"min_interval": 14}, 1),
+        ({"max_interval": 599}, 1),
+        ({"max_staleness": 59}, 1),
+        ({"min_interval": 14, "max_interval": 900}, 1),
+        ({"min_interval": 16}, 0),
+        ({"max_interval": 601}, 0),
+        ({"max_staleness": 61}, 0),
+        ({}, 0),
+    ],
+)
+async def test_where_polls_may_come_sooner_now_they_do_at_once(
+    seconds: dict[str, float], hastens: int
+) -> None:
+    stage = Stage().track(young=1)
+    await stage.plan()
+    cadence = replace(CADENCE, **{name: timedelta(seconds=count) for name, count in seconds.items()})
+    stage.planner.set_pace(cadence, 1.0)
+    stage.planner.set_pace(cadence, 1.0)  # a second reload forgets nothing
+    await stage.planner.tick()
+    await stage.planner.tick()
+    assert len(stage.store.hastened) == hastens
+    assert stage.tracker.plan == plan(cadence, 1, 0, 0.9)

@@ -1,0 +1,38 @@
+"""What these tests share: a core as the settings put it together."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracker.core import Core, open_core, open_database
+from tracker.settings import Settings
+from tracker.store import schema
+
+Open = Callable[..., Coroutine[Any, Any, Core]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens a core over one database, with these settings; nothing listens where its HeyGen should be."""
+    async with AsyncExitStack() as stack:
+
+        async def open_with(**given: Any) -> Core:
+            common = {
+                "database_url": f"sqlite:///{tmp_path / 'tracker.db'}",
+                "heygen_base_url": "http://127.0.0.1:9",
+                "heygen_api_key": "a-key",
+            }
+            settings = Settings.model_validate(common | given)
+            engines = open_database(settings)
+            schema.migrate(engines.writer)
+            return await open_core(settings, engines, stack)
+
+        yield open_with

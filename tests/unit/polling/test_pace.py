@@ -1,0 +1,182 @@
+"""Poller and sweeps that are given another pace while they run."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.builders import after
+from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
+from tests.unit.polling.listed import House, listed, open_house, page
+from tracker.domain.adoption import Adoption
+from tracker.domain.cadence import Cadence
+from tracker.domain.status import Status
+from tracker.errors import KeyRejectedError, RateLimitedError, StoreError, TransientError
+from tracker.polling.discovery import Discovery, Sweeps
+from tracker.polling.gate import Reason
+from tracker.polling.poller import Pace, Poller
+from tracker.tracking import Tracker
+
+pytestmark = pytest.mark.anyio
+
+CADENCE = Cadence()
+PACE = Pace(1, 15.0, 5.0, CADENCE)
+HOURS = 3600
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Stage:
+    """A poller that asks one question at a time, with everything around it."""
+
+    def __init__(self, *, has_key: bool = True) -> None:
+        self.store, self.heygen, self.clock = FakeStore(), FakeHeyGen(), FakeClock()
+        figures = FakeFigures()
+        tracker = Tracker(self.store, CADENCE, figures)
+        asked = self.heygen if has_key else None
+        self.poller = Poller(self.store, tracker, asked, figures, self.clock, owner="tests", pace=PACE)
+
+    async def run_once(self) -> dict[str, int]:
+        return dict(await self.poller.run_once())
+
+
+async def test_more_questions_at_once_are_asked_from_the_next_tick_on() -> None:
+    stage = Stage()
+    stage.store.add(*(f"id-{number}" for number in range(9)))
+    await stage.run_once()
+    assert stage.heygen.most_in_flight == 1
+
+    stage.poller.set_pace(replace(PACE, concurrency=4))
+    stage.clock.advance(HOURS)
+    assert await stage.run_once() == {"running": 9}
+    assert stage.heygen.most_in_flight == 4
+
+
+async def test_a_claim_is_held_as_long_as_the_new_pace_needs() -> None:
+    stage = Stage()
+    stage.store.add("a")
+    stage.poller.set_pace(replace(PACE, concurrency=10, request_timeout=100.0, rate_limit=0.1))
+    held: list[float] = []
+    stage.heygen.before_answering = lambda _id: held.extend(
+        (claim.until - stage.clock()).total_seconds() for claim in stage.store.claims.values()
+    )
+    await stage.run_once()
+    assert held == [100 + 100 + 60]
+
+
+async def test_polling_rests_as_long_as_the_new_cadence_says() -> None:
+    stage = Stage()
+    stage.store.add("a")
+    stage.heygen.every = KeyRejectedError("HTTP 401")
+    stage.poller.set_pace(replace(PACE, cadence=Cadence(min_interval=timedelta(seconds=40))))
+    await stage.run_once()
+    assert stage.poller.state.until == after(40)
+
+
+async def test_another_key_is_tried_at_once() -> None:
+    stage = Stage()
+    stage.store.add("refused", "due")
+    stage.heygen.every = KeyRejectedError("HTTP 401")
+    await stage.run_once()
+    stage.heygen.every = Status.RUNNING
+    stage.clock.advance(1)
+    assert await stage.run_once() == {}
+
+    stage.poller.try_account()
+    stage.clock.advance(1)
+    assert (await stage.run_once(), stage.poller.state.paused) == ({"running": 1}, None)
+
+
+async def test_another_key_does_not_end_a_rest_that_heygen_asked_for() -> None:
+    stage = Stage()
+    stage.store.add("a")
+    stage.heygen.every = RateLimitedError("HTTP 429", retry_after=60)
+    await stage.run_once()
+    stage.poller.try_account()
+    stage.clock.advance(1)
+    assert await stage.run_once() == {}
+    assert stage.poller.state.paused == Reason.RATE_LIMITED
+
+
+async def test_polling_has_begun_once_the_store_was_asked() -> None:
+    stage = Stage()
+    assert not stage.poller.began.is_set()
+    await stage.poller.tick()
+    assert stage.poller.began.is_set()
+
+
+async def test_it_has_begun_also_where_the_store_did_not_answer() -> None:
+    stage = Stage()
+    stage.store.broken = STORE_IS_DOWN
+    with pytest.raises(StoreError):
+        await stage.poller.tick()
+    assert stage.poller.began.is_set()
+
+
+async def test_it_has_begun_also_where_there_is_nobody_to_ask() -> None:
+    stage = Stage(has_key=False)
+    await stage.poller.tick()
+    assert stage.poller.began.is_set()
+
+
+# Sweeps
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path) as house:
+        house.listing.of(page(listed("a")))
+        yield house
+
+
+def sweeps_in(house: House, hours: float | None) -> Sweeps:
+    discovery = Discovery(house.tracker, house.listing, house.store, house.clock, Adoption())
+    return Sweeps(discovery, _hours(hours), house.clock)
+
+
+def _hours(count: float | None) -> timedelta | None:
+    return None if count is None else timedelta(hours=count)
+
+
+async def test_without_an_interval_nothing_is_swept(house: House) -> None:
+    sweeps = sweeps_in(house, None)
+    await sweeps.tick()
+    assert (house.listing.asked, sweeps.last) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("hours", "passed", "sweeps_done"), [(2, 1, 1), (2, 2, 2), (12, 6, 1), (12, 12, 2), (None, 99, 1)]
+)
+async def test_another_interval_counts_from_the_last_sweep(
+    house: House, hours: float | None, passed: float, sweeps_done: int
+) -> None:
+    sweeps = sweeps_in(house, 6)
+    await sweeps.tick()
+    sweeps.set_interval(_hours(hours))
+    house.clock.advance(passed * HOURS)
+    await sweeps.tick()
+    assert house.listing.asked == [None] * sweeps_done
+
+
+async def test_an_interval_that_comes_later_begins_with_a_sweep(house: House) -> None:
+    sweeps = sweeps_in(house, None)
+    await sweeps.tick()
+    sweeps.set_interval(_hours(6))
+    await sweeps.tick()
+    assert sweeps.last is not None
+
+
+async def test_a_sweep_that_was_interrupted_is_tried_again_at_another_interval(house: House) -> None:
+    house.listing.of(TransientError("HTTP 503"))
+    sweeps = sweeps_in(house, 6)
+    await sweeps.tick()
+    house.listing.of(page(listed("a")))
+    sweeps.set_interval(_hours(12))
+    await sweeps.tick()
+    assert sweeps.last is not None
+    assert sweeps.last.not_reached is None
