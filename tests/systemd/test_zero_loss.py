@@ -27,7 +27,7 @@ CUT_OFF = {
 }
 OPEN = 40  # translations that are polled meanwhile
 INTERVAL = 2  # seconds between the polls of one
-LATE = 2  # seconds that one may come late on the average: a restart comes every three
+LATE = 2  # seconds that one may come late on the average: there is a restart every three
 JITTER = 0.1  # of the interval
 
 

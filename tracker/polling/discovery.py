@@ -212,7 +212,7 @@ class Sweeps:
         told_before = self.last is not None and self.last.not_reached is not None
         self.last = report
         if report.not_reached is None:
-            self._due = self._clock() + interval
+            self._due = None  # the next tick knows when it ended, and which interval holds then
         elif not told_before:
             log.warning(
                 "discovery interrupted", not_reached=report.not_reached, again_in=soon.total_seconds()
