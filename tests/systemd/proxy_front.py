@@ -3,13 +3,10 @@
 import base64
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import machine
-from .machine import UNITS, Installation
 from .service import DATABASE, SECRET, TrackerBox
 
 PROXY_FILES = Path(__file__).parents[2] / "docs" / "proxy"
@@ -26,18 +23,6 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
     -addext subjectAltName=DNS:{HOST} -keyout /etc/letsencrypt/live/{HOST}/privkey.pem -out {CERTIFICATE} 2>&1
 """
 Answer = dict[str, Any]
-
-
-@contextmanager
-def tracker_box(installation: Installation) -> Iterator[TrackerBox]:
-    """As the fixture `box`, for the tests of a whole module."""
-    with TrackerBox("front", layers={installation.venv: machine.PLACE}) as box:
-        for name in ("tracker.service", "tracker.socket", "tracker-admin.socket"):
-            box.write(f"/etc/systemd/system/{name}", (UNITS / name).read_text())
-        box.systemctl("daemon-reload")
-        box.set_up((UNITS / "tracker.toml").read_text())
-        box.configure(heygen_base_url="http://127.0.0.1:9")  # nobody is there: what is polled changes nothing
-        yield box
 
 
 class Front:

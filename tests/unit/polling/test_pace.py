@@ -1,6 +1,6 @@
 """Poller and sweeps that are given another pace while they run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from tracker.errors import KeyRejectedError, RateLimitedError, StoreError, Trans
 from tracker.polling.discovery import Discovery, Sweeps
 from tracker.polling.gate import Reason
 from tracker.polling.poller import Pace, Poller
+from tracker.ports import Record, Recorded
 from tracker.tracking import Tracker
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +181,20 @@ async def test_a_sweep_that_was_interrupted_is_tried_again_at_another_interval(h
     await sweeps.tick()
     assert sweeps.last is not None
     assert sweeps.last.not_reached is None
+
+
+async def test_an_interval_that_comes_during_a_sweep_counts_from_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps, record = sweeps_in(house, 24), house.tracker.record
+
+    async def record_and_change(records: Sequence[Record]) -> list[Recorded]:
+        sweeps.set_interval(_hours(1))
+        return await record(records)
+
+    monkeypatch.setattr(house.tracker, "record", record_and_change)
+    await sweeps.tick()
+    for _ in range(2):
+        house.clock.advance(HOURS)
+        await sweeps.tick()
+    assert house.listing.asked == [None] * 3
