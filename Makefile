@@ -10,8 +10,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
+# The lock names everything, so pip must not resolve again: it would prefer a newer release to a pin for "coverage[toml]".
+LOCKED = $(BIN)/pip install --quiet --require-hashes --no-deps
 WHEELHOUSE := .venv/wheelhouse/complete
 SERVICE_PYTHON := /usr/bin/python3
+HAS_SERVICE_PYTHON := $(SERVICE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+# What a test box is made of, where there can be one; where not, those tests say what is missing.
+BOXED := $(shell [ "$$(id -u)" -eq 0 ] && $(HAS_SERVICE_PYTHON) && echo $(WHEELHOUSE))
 # The most that `systemd-analyze security` may find, in tenths.
 EXPOSURE := 13
 
@@ -30,26 +35,25 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 $(INSTALLED): requirements.txt pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements.txt
+	$(LOCKED) --requirement requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	$(LOCKED) --requirement requirements-dev.txt
+	@$(BIN)/pip check --quiet # whether the lock is complete
 	@touch $@
 
-# For the Python that a service can use: the tests against a real systemd install from there, without a network.
+# For the Python that a service can use: the Debian package and the tests against a real systemd install from there.
 $(WHEELHOUSE): requirements.txt | $(BIN)/python
+	@$(HAS_SERVICE_PYTHON) || { echo "a service needs $(SERVICE_PYTHON) 3.11 or newer"; exit 1; }
 	@rm -rf $(@D) && mkdir $(@D)
-	@if [ "$$(id -u)" -ne 0 ] || ! $(SERVICE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-		echo "not root, or no $(SERVICE_PYTHON) 3.11: the tests against a real systemd will be skipped"; \
-	else \
-		$(BIN)/pip --python $(SERVICE_PYTHON) download --quiet --only-binary=:all: --require-hashes \
-			--requirement requirements.txt --dest $(@D) && cp requirements.txt $@; \
-	fi
+	@$(BIN)/pip --python $(SERVICE_PYTHON) download --quiet --only-binary=:all: --require-hashes --no-deps \
+		--requirement requirements.txt --dest $(@D)
+	@cp requirements.txt $@
 
 .PHONY: wheelhouse
-wheelhouse: $(WHEELHOUSE) ## the packages that the tests against a real systemd install
+wheelhouse: $(WHEELHOUSE) ## every package that tracker needs, for a Debian package or a machine without a network
 
 .PHONY: install
 install: $(INSTALLED) ## .venv with the locked dependencies and .venv/bin/tracker
@@ -59,8 +63,9 @@ demo: $(INSTALLED) ## the whole thing at work against a HeyGen look-alike, in ha
 	@$(BIN)/tracker demo
 
 .PHONY: test
-test: $(INSTALLED_DEV) $(WHEELHOUSE) ## every test, with coverage; the core must be covered branch by branch
-	$(BIN)/python -m pytest
+test: $(INSTALLED_DEV) $(BOXED) ## every test, with coverage; the core must be covered branch by branch
+	$(BIN)/python -m pytest -m 'not alone'
+	$(BIN)/python -m pytest -m alone -n0 --cov-append
 	$(BIN)/coverage report --fail-under=100 --include='$(FULLY_COVERED)'
 
 .PHONY: bench

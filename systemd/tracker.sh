@@ -28,9 +28,11 @@ if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then through=--pty; else through=--pipe; fi
 set -f
 secrets=$(printf '%s\n' "$unit" | sed -n '/^LoadCredential/s/^/--property=/p')
 status=0
+verb=tracker-verb-$$.service
+trap 'systemctl stop "$verb" 2>/dev/null || true' HUP INT TERM # without a terminal the verb would go on
 # shellcheck disable=SC2086 # one word each
 systemd-run --quiet --collect --wait "$through" \
-    --description="tracker ${1-}" \
+    --unit="$verb" --description="tracker ${1-}" \
     --property=User=tracker --property=DynamicUser=yes \
     --property=StateDirectory=tracker --property=StateDirectoryMode=0700 \
     --property=WorkingDirectory=/var/lib/tracker --property=UMask=0077 \

@@ -203,7 +203,7 @@ class FakeStore:
         await self._ready()
         return min((row.created_at for row in self.rows.values() if not row.status.is_final), default=None)
 
-    async def hasten(self, by: datetime) -> int:
+    async def hasten(self, by: datetime, spacing: timedelta) -> int:
         await self._ready()
         late = [row for row in self.rows.values() if row.next_poll_at and row.next_poll_at > by]
         for row in late:

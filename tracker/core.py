@@ -101,8 +101,6 @@ class Core:
             self.poller.try_account()
         heygen.client.set_rate_limit(settings.rate_limit)
         heygen.planner.set_pace(cadence, settings.rate_limit)
-        if heygen.catch_up is not None:
-            heygen.catch_up.max_staleness = cadence.max_staleness
         if heygen.sweeps is not None:
             heygen.sweeps.set_interval(_interval(settings))
 
@@ -205,7 +203,6 @@ def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock:
         core.repository,
         clock,
         statuses,
-        max_staleness=timedelta(seconds=core.settings.max_staleness),
         trusted=lambda: core.poller.state.knows_translations,
     )
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -67,7 +67,7 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        inherited: Mapping[str, socket.socket],
+        inherited: Mapping[str, Sequence[socket.socket]],
         manager: Manager | None = None,
         read: Callable[[], Settings] | None = None,
     ) -> None:
@@ -127,7 +127,8 @@ class Daemon:
         stopped = asyncio.create_task(self._stop.wait())
         began = asyncio.create_task(core.poller.began.wait())
         await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
-        await self._tell_up(core, servers, vitals)
+        if not self._stop.is_set():
+            await self._tell_up(core, servers, vitals)
         reloads = asyncio.create_task(self._reload_at_will(core, vitals))
         await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
         for part in (watch, reloads):
@@ -210,7 +211,7 @@ class Daemon:
             return
         reload = core.settings.reloaded(await asyncio.to_thread(self._read))
         if reload.settings.admin_token is None:
-            self._check_open(self._admin_listener)
+            self._check_open(self._admin_listeners)
         core.adopt(reload.settings)
         logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
         log.info("settings reloaded", changed=_variables(reload.applied) or "none")
@@ -221,18 +222,18 @@ class Daemon:
 
     def _servers(self, core: Core) -> list[Server]:
         half = self._settings.stop_timeout / 2
-        public = self._listener("public", self._settings.listen)
-        self._admin_listener = admin = self._listener("admin", self._settings.admin_listen)
+        public = self._listeners("public", self._settings.listen)
+        self._admin_listeners = admin = self._listeners("admin", self._settings.admin_listen)
         return [
             Server("webhooks", self._public_app(core), public, stop_seconds=half, keep_alive=False),
             Server("admin", self._admin_app(core, admin), admin, stop_seconds=half),
         ]
 
-    def _listener(self, name: str, address: Address) -> socket.socket:
-        """The socket that systemd holds for us, else one of our own."""
-        if (given := self._inherited.get(name)) is not None:
+    def _listeners(self, name: str, address: Address) -> Sequence[socket.socket]:
+        """The sockets that systemd holds for us, else one of our own."""
+        if given := self._inherited.get(name):
             return given
-        return open_listener(host=address.host, port=address.port, path=address.path)
+        return [open_listener(host=address.host, port=address.port, path=address.path)]
 
     def _public_app(self, core: Core) -> Starlette:
         if not core.keyring.secrets():
@@ -252,23 +253,24 @@ class Daemon:
         )
         return create_public_app(receiver)
 
-    def _admin_app(self, core: Core, listener: socket.socket) -> Starlette:
+    def _admin_app(self, core: Core, listeners: Sequence[socket.socket]) -> Starlette:
         if core.settings.admin_token is None:
-            self._check_open(listener)
+            self._check_open(listeners)
         admin = Admin(core.repository, core.tracker, clock, lambda: core.polling, core.exposition)
         return create_admin_app(
             admin,
             token=lambda: token.get_secret_value() if (token := core.settings.admin_token) else None,
-            any_host=listener.family == socket.AF_UNIX,
+            any_host=all(one.family == socket.AF_UNIX for one in listeners),
         )
 
-    def _check_open(self, listener: socket.socket) -> None:
+    def _check_open(self, listeners: Sequence[socket.socket]) -> None:
         """Without a token only this machine may come, also where systemd opened it. Raises SettingsError."""
-        if not is_private(listener):
-            raise SettingsError(
-                f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(listener)}; "
-                "example: a long random word"
-            )
+        for one in listeners:
+            if not is_private(one):
+                raise SettingsError(
+                    f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(one)}; "
+                    "example: a long random word"
+                )
 
 
 def _variables(names: list[str]) -> str:

@@ -114,8 +114,11 @@ class Store(Protocol):
         """Since when the oldest open translation is tracked; None where all have ended."""
         ...
 
-    async def hasten(self, by: datetime) -> int:
-        """Let no open translation be polled later than `by`; returns how many that concerned."""
+    async def hasten(self, by: datetime, spacing: timedelta) -> int:
+        """Let no open translation be polled later than `by`; returns how many that concerned.
+
+        One that was asked about within `spacing` before `by` may wait until `spacing` after it.
+        """
         ...
 
 

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from tracker.errors import ListenError
+
 log = structlog.get_logger("tracker.systemd")
 
 FIRST_FD = 3
@@ -101,22 +103,27 @@ def _extension(seconds: float) -> str:
     return f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}"
 
 
-def inherited_sockets(environ: Mapping[str, str]) -> dict[str, socket.socket]:
-    """The sockets passed by a socket unit, by their FileDescriptorName=.
+def inherited_sockets(environ: Mapping[str, str]) -> dict[str, list[socket.socket]]:
+    """The sockets passed by the socket units, by their FileDescriptorName=; a unit may have several.
 
-    Sockets without a name of ours are taken in order: public, then admin.
+    Sockets without a name of ours are taken in order: public, then admin; raises ListenError for more.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
     count = int(environ.get("LISTEN_FDS", "0"))
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     free = [name for name in ("public", "admin") if name not in names]
-    sockets: dict[str, socket.socket] = {}
+    sockets: dict[str, list[socket.socket]] = {}
     for index in range(count):
         given = names[index] if index < len(names) else ""
-        name = given if given in ("public", "admin") else free.pop(0) if free else ""
+        if given not in ("public", "admin") and not free:
+            raise ListenError(
+                f"systemd passed a socket named {given!r} beside public and admin; "
+                "its unit needs FileDescriptorName=public or FileDescriptorName=admin"
+            )
+        name = given if given in ("public", "admin") else free.pop(0)
         os.set_inheritable(FIRST_FD + index, False)
-        sockets[name] = _with_no_delay(socket.socket(fileno=FIRST_FD + index))
+        sockets.setdefault(name, []).append(_with_no_delay(socket.socket(fileno=FIRST_FD + index)))
     return sockets
 
 

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
+SPACING = timedelta(seconds=15)
 DEADLINE = 10.0
 by_the_rules: Judge = partial(judge, cadence=Cadence())
 
@@ -813,11 +814,24 @@ async def test_polling_is_hastened_for_what_is_open_and_would_wait_longer(opened
     await apply(opened, registered(None, callback_id="mine"))
     opened.sql("UPDATE translations SET next_poll_at = '2026-11-24 00:00:00' WHERE callback_id = 'mine'")
 
-    assert await opened.store.hasten(NOON + timedelta(seconds=54)) == 1
+    assert await opened.store.hasten(NOON + timedelta(seconds=54), SPACING) == 1
 
     rows = opened.sql("SELECT video_translate_id, substr(next_poll_at, 12, 8) FROM translations")
     assert dict(rows) == {"early": "12:00:01", "late": "12:00:54", "ended": "12:08:20", None: "00:00:00"}
-    assert await opened.store.hasten(NOON + timedelta(seconds=54)) == 0
+    assert await opened.store.hasten(NOON + timedelta(seconds=54), SPACING) == 0
+
+
+async def test_what_was_just_asked_about_is_not_asked_at_once_again(opened: Opened) -> None:
+    await track(opened, "just", "long ago", "soon", due=500)
+    for name, seconds in (("just", 45), ("long ago", 39), ("soon", 50)):
+        at = f"2026-11-23 12:00:{seconds}.000000"
+        opened.sql(f"UPDATE translations SET last_polled_at = '{at}' WHERE video_translate_id = '{name}'")
+    opened.sql("UPDATE translations SET next_poll_at = '2026-11-23 12:01:05.000000' WHERE id = 3")
+
+    assert await opened.store.hasten(NOON + timedelta(seconds=54), SPACING) == 2
+
+    rows = opened.sql("SELECT video_translate_id, substr(next_poll_at, 12, 8) FROM translations")
+    assert dict(rows) == {"just": "12:01:09", "long ago": "12:00:54", "soon": "12:01:05"}
 
 
 async def test_open_translations_are_counted_by_age(opened: Opened) -> None:

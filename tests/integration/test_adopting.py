@@ -94,7 +94,7 @@ async def test_intervals_and_the_promise_hold_for_every_part(opened: Open) -> No
     assert (cadence.min_interval, cadence.max_interval) == (timedelta(seconds=20), timedelta(seconds=90))
     assert cadence.give_up_after == timedelta(hours=2)
     assert core.poller.gate.cadence == cadence
-    assert core.heygen.catch_up.max_staleness == cadence.max_staleness == timedelta(seconds=30)
+    assert cadence.max_staleness == timedelta(seconds=30)
     assert core.polling.promised == 30
 
 

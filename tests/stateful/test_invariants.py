@@ -500,7 +500,7 @@ class Story(RuleBasedStateMachine):
     @rule(later=seconds)
     def hasten(self, later: int) -> None:
         by = self.clock() + timedelta(seconds=later)
-        self.run(self.store.hasten(by))
+        self.run(self.store.hasten(by, timedelta(0)))
         late = self.sql(
             "SELECT * FROM translations WHERE status IN ('pending', 'running')"
             " AND video_translate_id IS NOT NULL AND next_poll_at > ?",

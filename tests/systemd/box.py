@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,7 +106,6 @@ class Box:
                 self._said.seek(0)
                 raise BoxError(f"the box {self.name} does not boot:\n{self._said.read()}")
             time.sleep(LOOK_SECONDS)
-        self._booted = time.time()
 
     def _has_begun(self) -> bool:
         return (BOXES / self.name / "pid").exists()
@@ -157,6 +157,12 @@ class Box:
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file of root's, and the folders above it."""
         self.run("install", "-D", f"--mode={mode:o}", "/dev/stdin", path, check=True, input=text)
+
+    def put(self, file: Path, folder: str) -> str:
+        """Copy a file of this machine into a folder of the box; returns where it is there."""
+        path = f"{folder}/{file.name}"
+        self.shell(f"mkdir -p {folder} && base64 -d > {path}", input=b64encode(file.read_bytes()).decode())
+        return path
 
     def read(self, path: str) -> str:
         return self.run("cat", path, check=True).stdout
@@ -246,7 +252,7 @@ class Box:
 
     def journal_tail(self) -> str:
         """The journal's end, for people."""
-        options = ("--no-pager", "--output=short-precise", f"--lines={TAIL}", f"--since=@{self._booted}")
+        options = ("--no-pager", "--output=short-precise", f"--lines={TAIL}")
         return "journal:\n" + self.run("journalctl", *options).stdout
 
     def wait_for(self, look: Callable[[], T | None], seconds: float = 20, why: str = "it") -> T:

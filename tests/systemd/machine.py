@@ -103,7 +103,7 @@ def _packages() -> Path:
         half = CACHE / "half"
         shutil.rmtree(half, ignore_errors=True)
         _run(PYTHON, "-m", "venv", str(half))
-        _pip(half, "--require-hashes", "--requirement", str(REQUIREMENTS))
+        _pip(half, "--require-hashes", "--no-deps", "--requirement", str(REQUIREMENTS))
         half.rename(made)
     return made
 

@@ -34,15 +34,23 @@ def is_first_time() -> bool:
     return True
 
 
-async def block_the_loop(_core: Core) -> None:
+async def block_the_loop(_core: Core, _ticker: Ticker) -> None:
     time.sleep(600)  # noqa: ASYNC251 - this is the fault
 
 
-async def hang_in_a_tick(_core: Core) -> None:
+async def hang_in_the_poller(core: Core, _ticker: Ticker) -> None:
+    core.poller._claim = _hang  # type: ignore[assignment, method-assign]
+
+
+async def _hang(*_: object) -> None:
     await asyncio.Event().wait()
 
 
-async def hang_in_the_store(core: Core) -> None:
+async def lose_the_poller(_core: Core, ticker: Ticker) -> None:
+    ticker._scheduler.remove_job("poll")
+
+
+async def hang_in_the_store(core: Core, _ticker: Ticker) -> None:
     await core.repository._write(_wait_for_ever)
 
 
@@ -50,12 +58,13 @@ def _wait_for_ever(_connection: Connection) -> None:
     threading.Event().wait()
 
 
-async def raise_secrets(core: Core) -> None:
+async def raise_secrets(core: Core, _ticker: Ticker) -> None:
     raise RuntimeError("\n".join(["one line", "another", *core.settings.secret_values()]))
 
 
-WAYS: dict[str, Callable[[Core], Awaitable[None]]] = {
-    way.__name__: way for way in (block_the_loop, hang_in_a_tick, hang_in_the_store, raise_secrets)
+WAYS: dict[str, Callable[[Core, Ticker], Awaitable[None]]] = {
+    way.__name__: way
+    for way in (block_the_loop, hang_in_the_poller, lose_the_poller, hang_in_the_store, raise_secrets)
 }
 
 
@@ -68,9 +77,9 @@ class MisbehavingDaemon(Daemon):
 
         async def misbehave() -> None:
             if asyncio.get_running_loop().time() > began + SOON and is_first_time():
-                await WAYS[sys.argv[1]](core)
+                await WAYS[sys.argv[1]](core, ticker)
 
-        ticker.every(0.1, "misbehave", misbehave)
+        ticker.every(0.1, "misbehave", misbehave, errand=True)  # it is not looked at, as ticks are
 
 
 if __name__ == "__main__":

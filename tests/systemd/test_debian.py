@@ -1,44 +1,49 @@
 """The Debian package: installed by apt without a network, upgraded, removed, installed again, purged."""
 
 import subprocess
-from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
 from .box import Box
 from .machine import ROOT, WHEELHOUSE, Installation
+from .newer import NEW, OLD, build_both
+from .service import UNITS
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -q"
 DATA = ("/etc/tracker/tracker.toml", "/var/lib/private/tracker/tracker.db")
 
 
+def packed(box: Box, wheel: Path, folder: Path) -> str:
+    """Where the package with this wheel lies in the box."""
+    wheels = [*map(str, WHEELHOUSE.glob("*.whl")), str(wheel)]
+    subprocess.run([ROOT / "debian" / "build", *wheels], cwd=folder, check=True, capture_output=True)
+    [made] = folder.glob(f"heygen-tracker_{wheel.name.split('-')[1]}_*.deb")
+    return box.put(made, "/srv")
+
+
 @pytest.fixture
 def package(bare_box: Box, installation: Installation, tmp_path: Path) -> str:
-    """Where the package lies in the box."""
-    wheels = [*map(str, WHEELHOUSE.glob("*.whl")), str(installation.wheel)]
-    subprocess.run([ROOT / "debian" / "build", *wheels], cwd=tmp_path, check=True, capture_output=True)
-    [made] = tmp_path.glob("heygen-tracker_0.1.0_*.deb")
-    bare_box.shell("base64 -d > /srv/tracker.deb", input=b64encode(made.read_bytes()).decode())
-    return "/srv/tracker.deb"
+    return packed(bare_box, installation.wheel, tmp_path)
 
 
-def test_apt_installs_upgrades_removes_and_purges_it(bare_box: Box, package: str) -> None:
+def test_apt_installs_upgrades_removes_and_purges_it(bare_box: Box, package: str, tmp_path: Path) -> None:
     bare_box.shell(f"{APT} install --no-install-recommends {package}")
     assert is_up(bare_box)
     assert bare_box.shell("cd /; tracker add abc-es; tracker list").stdout.count("abc-es") == 2
 
-    before = bare_box.show("MainPID")
-    bare_box.shell(f"{APT} install --reinstall {package}")
+    [newer] = build_both(tmp_path).glob(f"*-{NEW}-*.whl")
+    bare_box.shell(f"{APT} install {packed(bare_box, newer, tmp_path)}")
     assert is_up(bare_box)
-    assert bare_box.show("MainPID") != before
+    assert bare_box.shell("cd /; tracker --version; tracker list").stdout.startswith(f"tracker {NEW}\n")
+    assert "abc-es" in bare_box.shell("cd /; tracker list").stdout
 
     bare_box.shell(f"{APT} remove heygen-tracker")
     assert not is_up(bare_box)
     bare_box.run("ls", *DATA, check=True)
     assert bare_box.run("ls", "/opt/tracker", "/usr/local/bin/tracker").stdout == ""
 
-    bare_box.shell(f"{APT} install {package}")
+    bare_box.shell(f"{APT} install /srv/*_{NEW}_*.deb")
     assert is_up(bare_box)
     assert "abc-es" in bare_box.shell("cd /; tracker list").stdout
 
@@ -47,6 +52,33 @@ def test_apt_installs_upgrades_removes_and_purges_it(bare_box: Box, package: str
     assert bare_box.shell(f"find {places} -xdev -iname '*tracker*'").stdout == ""
 
 
+def test_it_is_removed_also_where_the_units_are_gone_and_its_python_too(bare_box: Box, package: str) -> None:
+    bare_box.shell(f"{APT} install {package}")
+    bare_box.shell(
+        "systemctl stop tracker.socket; rm -r /etc/systemd/system/tracker* /opt/tracker/lib/python3*"
+    )
+
+    bare_box.shell(f"{APT} install --reinstall {package}")  # as after an upgrade of Debian's Python
+    assert bare_box.shell("/opt/tracker/bin/tracker --version").stdout == f"tracker {OLD}\n"
+    bare_box.shell("systemctl stop tracker.socket; rm -r /etc/systemd/system/tracker*")
+
+    bare_box.shell(f"{APT} purge heygen-tracker")
+    assert bare_box.run("dpkg", "--status", "heygen-tracker").returncode != 0
+
+
+def test_what_is_somebody_elses_is_left_alone(bare_box: Box, package: str) -> None:
+    unit, program = "/etc/systemd/system/tracker.service", "/usr/local/bin/tracker"
+    theirs = "[Service]\nExecStart=true\n"
+    bare_box.write(unit, theirs)
+    bare_box.write(program, "#!/bin/sh\n", mode=0o755)
+
+    refused = bare_box.shell(f"{APT} install {package}", check=False)
+    assert "was not written by `tracker units`" in refused.stdout + refused.stderr
+    assert (bare_box.read(unit), bare_box.read(program)) == (theirs, "#!/bin/sh\n")
+
+    bare_box.shell(f"{APT} purge heygen-tracker")
+    assert (bare_box.read(unit), bare_box.read(program)) == (theirs, "#!/bin/sh\n")
+
+
 def is_up(box: Box) -> bool:
-    units = ("tracker.service", "tracker.socket", "tracker-admin.socket")
-    return all(box.run("systemctl", "is-active", unit).stdout == "active\n" for unit in units)
+    return all(box.run("systemctl", "is-active", unit).stdout == "active\n" for unit in UNITS)

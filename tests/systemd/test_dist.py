@@ -70,7 +70,11 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path
 
 def test_make_dist_builds_both() -> None:
     recipe = subprocess.run(
-        ["make", "--dry-run", "dist"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["make", "--no-print-directory", "--dry-run", "dist"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
 
     assert recipe.stdout.splitlines()[-1].endswith("-m hatchling build")

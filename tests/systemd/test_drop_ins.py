@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 from tests.house.pages import ROOT, blocks, section
@@ -10,7 +11,7 @@ from tests.house.pages import ROOT, blocks, section
 from .service import KEY, TrackerBox
 
 PAGE = ROOT / "docs" / "installing.md"
-STARTED = "tracker.socket tracker-admin.socket tracker.service"
+SOCKETS = "systemctl restart tracker.socket tracker.service"
 
 
 def do(box: TrackerBox, commands: str, stdin: str = "") -> str:
@@ -36,16 +37,10 @@ def test_the_drop_ins_of_the_page_do_what_it_says(box: TrackerBox) -> None:
     assert do(box, "curl -sf http://127.0.0.1:8080/healthz")
     do(box, "rm -r /etc/systemd/system/tracker.socket.d")
 
-    add("unix.conf")
-    assert do(box, "curl -sf --unix-socket /run/tracker-public.sock http://tracker/healthz")
-    assert do(box, "stat -c '%a %G' /run/tracker-public.sock") == "660 www-data\n"
-
     add("senders.conf")
     assert "0.0.0.0/0" in shown("tracker.socket", "IPAddressDeny")
     add("postgresql.conf")
     assert "postgresql.service" in shown("tracker.service", "After")
-    add("patience.conf")
-    assert shown("tracker.service", "TimeoutStopUSec") == "1min 30s"
 
     [encrypt] = re.findall(r"`(systemd-creds encrypt [^`]*)`", text)
     do(box, f"rm /etc/tracker/credentials/heygen_api_key\n{encrypt}", f"{KEY}\n")
@@ -64,9 +59,40 @@ def test_the_drop_ins_of_the_page_do_what_it_says(box: TrackerBox) -> None:
 def start_again(box: TrackerBox) -> None:
     """As the page says of sockets."""
     text = section(PAGE, "## Changes of your own")
-    for command in ("systemctl daemon-reload", "systemctl stop tracker.socket", f"systemctl start {STARTED}"):
+    for command in ("systemctl daemon-reload", SOCKETS):
         assert f"`{command}`" in text
         do(box, command)
+
+
+def test_an_interrupted_verb_ends(box: TrackerBox) -> None:
+    """Without a terminal nobody but the wrapper can tell it."""
+    box.start()
+    box.add("waited-for")
+    verb = box.popen("setsid", "tracker", "wait", "waited-for", stdout=subprocess.DEVNULL)
+    box.wait_for(lambda: "tracker wait" in units(box), why="the verb")
+
+    do(box, "kill -INT -- -$(ps -o pgid= -p $(pgrep --full --oldest systemd-run) | tr -d ' ')")  # Ctrl-C
+
+    assert verb.wait(20) != 0
+    box.wait_for(lambda: "tracker wait" not in units(box), why="the verb's end")
+
+
+def units(box: TrackerBox) -> str:
+    return box.systemctl("list-units", "--no-legend", "tracker-verb-*")
+
+
+def test_several_addresses_are_all_served(box: TrackerBox) -> None:
+    box.drop_in("[Socket]\nListenStream=127.0.0.1:8080\nListenStream=[::1]:8321\n", "tracker.socket")
+    box.drop_in("[Socket]\nListenStream=\nListenStream=127.0.0.1:8333\n", "tracker-admin.socket")
+    box.start()
+
+    for address in ("127.0.0.1:8321", "127.0.0.1:8080", "[::1]:8321"):
+        assert do(box, f"curl -sf -o /dev/null -w '%{{http_code}}' http://{address}/webhooks/heygen") == "200"
+    assert do(box, "curl -sf http://127.0.0.1:8333/readyz")
+
+    box.drop_in("[Socket]\nListenStream=\nListenStream=127.0.0.1:8334\n", "tracker-admin.socket")
+    start_again(box)
+    assert do(box, "curl -sf http://127.0.0.1:8334/readyz")
 
 
 def test_the_wrapper_hands_words_input_and_exit_code_over_as_they_are(box: TrackerBox) -> None:

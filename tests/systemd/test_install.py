@@ -2,7 +2,6 @@
 
 import json
 import re
-from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -83,8 +82,7 @@ class Operator:
 @pytest.fixture
 def operator(bare_box: Box, wheels: Path) -> Operator:
     for wheel in wheels.iterdir():
-        put = f"mkdir -p {CHECKOUT}/dist && base64 -d > {CHECKOUT}/dist/{wheel.name}"
-        bare_box.shell(put, input=b64encode(wheel.read_bytes()).decode())
+        bare_box.put(wheel, f"{CHECKOUT}/dist")
     return Operator(bare_box)
 
 
@@ -156,6 +154,8 @@ def change_settings(operator: Operator) -> None:
 
 
 def back_up(operator: Operator) -> None:
+    operator.box.drop_in("[Service]\nEnvironment=OF_THE_SITE=yes\n")
+
     operator.follow("Backup")
 
     [backup] = operator.do("ls -d /var/backups/tracker/*").split()
@@ -167,6 +167,7 @@ def back_up(operator: Operator) -> None:
         "./etc/credentials/webhook_secret",
         "./etc/tracker.toml",
         "./state/tracker.db",
+        "./units/tracker.service.d/test.conf",
         "./version",
     ]
 
@@ -234,3 +235,17 @@ def restore_on_a_new_machine(operator: Operator) -> None:
     assert operator.is_active()
     assert operator.tracked() == THEN
     assert operator.receive("anew-pt") == "200"
+    assert "OF_THE_SITE=yes" in operator.box.show("Environment")
+
+
+def test_a_restore_without_a_backup_changes_nothing(operator: Operator) -> None:
+    operator.box.write("/etc/tracker/tracker.toml", "# as it was")
+
+    said = operator.box.shell(
+        "".join(blocks(section(PAGE, "## Restore"), "sh")).replace("\n", "\n\n"), check=False
+    ).stderr
+
+    assert "there is none" in said
+    assert operator.do("find /etc/tracker /var/lib/private/tracker -type f").split() == [
+        "/etc/tracker/tracker.toml"
+    ]

@@ -2,6 +2,8 @@
 
 import itertools
 
+import pytest
+
 from .service import DATABASE, STATE, TrackerBox
 
 PRIVATE = "/var/lib/private/tracker"
@@ -44,6 +46,7 @@ def test_a_restart_keeps_what_was_stored(box: TrackerBox) -> None:
     assert row["status"] == "success"
 
 
+@pytest.mark.alone
 def test_a_full_disk_refuses_webhooks_and_nothing_else_and_nothing_acknowledged_is_lost(
     box: TrackerBox,
 ) -> None:
@@ -82,3 +85,16 @@ def _acknowledged_until_refused(box: TrackerBox) -> list[str]:
         acknowledged.append(name)
         assert len(acknowledged) < 500
     raise AssertionError("unreachable")
+
+
+def test_a_start_on_a_full_disk_says_so_in_one_record_and_goes_on_once_there_is_room(box: TrackerBox) -> None:
+    box.shell(f"mkdir -p -m 700 {PRIVATE}; mount -t tmpfs -o size={ROOM},mode=700 tmpfs {PRIVATE}")
+    box.shell(f"dd if=/dev/zero of={PRIVATE}/filler bs=4k 2>/dev/null || true")
+
+    box.run("systemctl", "start", "tracker.service")
+
+    told = box.event("cannot start")
+    assert "is the disk full?" in told["error"]
+    assert [one for one in box.journal() if "Traceback" in str(one["MESSAGE"])] == []
+    box.shell(f"rm {PRIVATE}/filler")
+    box.wait_for(lambda: box.show("ActiveState") == "active", why="a start with room on the disk")

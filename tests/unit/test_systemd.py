@@ -22,15 +22,16 @@ import json, os, socket, sys
 from tracker.systemd import inherited_sockets
 environ = {**os.environ, "LISTEN_PID": str(os.getpid())}
 sockets = inherited_sockets(environ)
-answer = {
-    name: {
+answer = [
+    {
+        "name": name,
         "fd": one.fileno(),
         "address": list(one.getsockname()) if one.family != socket.AF_UNIX else one.getsockname(),
         "inheritable": os.get_inheritable(one.fileno()),
         "no_delay": one.family == socket.AF_INET and one.getsockopt(socket.SOL_TCP, socket.TCP_NODELAY) > 0,
     }
-    for name, one in sockets.items()
-}
+    for name, several in sockets.items() for one in several
+]
 print(json.dumps(answer))
 """
 
@@ -42,7 +43,7 @@ def listeners() -> Iterator[list[socket.socket]]:
         yield sockets
 
 
-def started_with(sockets: list[socket.socket], names: str | None) -> dict[str, Any]:
+def started_with(sockets: list[socket.socket], names: str | None) -> list[dict[str, Any]]:
     """What a process finds that has `sockets` as its descriptors 3, 4 and so on."""
     environ = {**os.environ, "LISTEN_FDS": str(len(sockets))}
     if names is not None:
@@ -68,12 +69,12 @@ def started_with(sockets: list[socket.socket], names: str | None) -> dict[str, A
     finally:
         for fd in high:
             os.close(fd)
-    found: dict[str, Any] = json.loads(ran.stdout)
+    found: list[dict[str, Any]] = json.loads(ran.stdout)
     return found
 
 
-def addresses(found: dict[str, Any]) -> dict[str, tuple[str, int]]:
-    return {name: tuple(one["address"]) for name, one in found.items()}
+def addresses(found: list[dict[str, Any]]) -> list[tuple[str, tuple[str, int]]]:
+    return [(one["name"], tuple(one["address"])) for one in found]
 
 
 @pytest.mark.parametrize(
@@ -94,21 +95,35 @@ def test_sockets_are_known_by_name_else_by_order(
 
     found = started_with(given, names)
 
-    assert addresses(found) == {name: one.getsockname() for name, one in zip(order, given, strict=True)}
+    assert addresses(found) == [(name, one.getsockname()) for name, one in zip(order, given, strict=True)]
+
+
+def test_several_of_one_name_are_all_taken(listeners: list[socket.socket]) -> None:
+    found = started_with(listeners, "public:admin:public")
+
+    public, admin, also_public = (one.getsockname() for one in listeners)
+    assert addresses(found) == [("public", public), ("public", also_public), ("admin", admin)]
+
+
+def test_one_that_is_neither_is_refused(listeners: list[socket.socket]) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        started_with(listeners, "public:admin:metrics")
+
+    assert "a socket named 'metrics' beside public and admin" in refused.value.stderr
 
 
 def test_one_socket_is_the_public_one(listeners: list[socket.socket]) -> None:
     found = started_with(listeners[:1], "tracker.socket")
 
-    assert addresses(found) == {"public": listeners[0].getsockname()}
+    assert addresses(found) == [("public", listeners[0].getsockname())]
 
 
 def test_they_answer_at_once_and_are_passed_on_to_nobody(listeners: list[socket.socket]) -> None:
     found = started_with(listeners[:2], "public:admin")
 
-    assert [one["fd"] for one in found.values()] == [3, 4]
-    assert not any(one["inheritable"] for one in found.values())
-    assert all(one["no_delay"] for one in found.values())
+    assert [one["fd"] for one in found] == [3, 4]
+    assert not any(one["inheritable"] for one in found)
+    assert all(one["no_delay"] for one in found)
 
 
 def test_a_unix_socket_is_taken_as_one(tmp_path: Path) -> None:
@@ -118,7 +133,7 @@ def test_a_unix_socket_is_taken_as_one(tmp_path: Path) -> None:
 
         found = started_with([listener], "public")
 
-    assert found["public"]["address"] == str(tmp_path / "public.sock")
+    assert [(one["name"], one["address"]) for one in found] == [("public", str(tmp_path / "public.sock"))]
 
 
 def test_without_systemd_there_are_none() -> None:

@@ -13,6 +13,7 @@ from tracker import logs, systemd
 from tracker.cli.common import (
     AsJson,
     Config,
+    Exit,
     configure_logs,
     exit_code,
     out,
@@ -43,14 +44,18 @@ def run(config: Config = None, as_json: AsJson = False) -> None:
 
     SQLite is migrated at the start. --json logs JSON lines.
     """
-    try:
+    if not systemd.writes_to_journal(os.environ):
         raise typer.Exit(_run(config, as_json=as_json))
+    logs.configure(level="info", as_json=True, journal=True, secrets=[])  # until the settings are known
+    try:
+        code = _run(config, as_json=as_json)
     except TrackerError as error:
-        if not systemd.writes_to_journal(os.environ):
-            raise
-        logs.configure(level="info", as_json=True, journal=True, secrets=[])
         log.critical("cannot start", error=str(error))
-        raise typer.Exit(exit_code(error)) from None
+        code = exit_code(error)
+    except Exception:  # one record with a priority, and no secrets
+        log.critical("tracker died", exc_info=True)
+        code = Exit.FAILED
+    raise typer.Exit(code)
 
 
 def _run(config: Path | None, *, as_json: bool) -> int:

@@ -25,10 +25,9 @@ HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - the
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-@:,=~")
 
 RELOAD = "systemctl daemon-reload"
-FIRST_START = "systemctl enable --now tracker.socket tracker-admin.socket tracker.service"
+FIRST_START = "systemctl enable --now tracker.service"  # and with it the sockets
 RESTART = "systemctl restart tracker.service"
-STOP = "systemctl stop tracker.socket"  # and with it the others
-START = "systemctl start tracker.socket tracker-admin.socket tracker.service"
+RESTART_SOCKETS = "systemctl restart tracker.socket tracker.service"  # PartOf= brings the admin socket
 UP_TO_DATE = f"the units are up to date; a new version of tracker is taken up by: {RESTART}"
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where systemd looks for units.")]
@@ -154,4 +153,4 @@ def next_steps(states: Mapping[str, str]) -> list[str]:
     if not changed:
         return []
     sockets = any(name.endswith(".socket") for name in changed)  # a listener takes up a change when it opens
-    return [RELOAD, *([STOP, START] if sockets else [RESTART])]
+    return [RELOAD, RESTART_SOCKETS if sockets else RESTART]

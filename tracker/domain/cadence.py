@@ -116,7 +116,8 @@ def _after_telling(
     current: Translation, seen: Observation, change: Change | None, attention: Attention | None
 ) -> datetime | None:
     """After somebody told us something: ask at once where the status endpoint has more to say."""
-    if seen.source is Source.LIST and attention is None and seen.status is not None and seen.status.is_final:
+    status = change.new if change else current.status
+    if seen.source is Source.LIST and attention is None and status.is_final and status is seen.status:
         return None  # the list names everything that the status endpoint does
     raised_conflict = attention is Attention.CONFLICT and current.attention is not Attention.CONFLICT
     hinted = seen.hint and (not current.status.is_final or seen.source is Source.MANUAL)

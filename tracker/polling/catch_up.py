@@ -70,7 +70,6 @@ class _Bookmark:
 class CatchUp:
     """Reads the event log whenever webhooks may have been missed. Somebody calls `tick` every second.
 
-    `max_staleness` is how soon what is still open is polled where that takes a question for each.
     `trusted` False: the API key seems to be another account's, whose log is none of ours.
     """
 
@@ -82,11 +81,10 @@ class CatchUp:
         memory: Memory,
         clock: Clock,
         statuses: StatusSource,
-        max_staleness: timedelta = timedelta(seconds=60),
         trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._tracker, self._store, self._log, self._memory = tracker, store, log, memory
-        self._clock, self._statuses, self.max_staleness = clock, statuses, max_staleness
+        self._clock, self._statuses = clock, statuses
         self._trusted = trusted
         self._started = self._hastened = False
         self._ends_known = 0
@@ -175,8 +173,9 @@ class CatchUp:
         if not needed:
             return
         now = self._clock()
-        by = now if self._statuses.batch_size > 1 else now + self.max_staleness
-        count = await self._store.hasten(by)
+        cadence = self._tracker.cadence
+        by = now if self._statuses.batch_size > 1 else now + cadence.max_staleness
+        count = await self._store.hasten(by, cadence.min_interval)
         self._hastened = True
         if count:
             log.info("polls brought forward", count=count, by=by.isoformat())

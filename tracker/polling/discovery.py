@@ -203,7 +203,8 @@ class Sweeps:
 
     def set_interval(self, interval: timedelta | None) -> None:
         """Sweep at another interval from now on."""
-        self._interval, self._due = interval, None
+        if interval != self._interval:
+            self._interval, self._due = interval, None
 
     async def _sweep(self, interval: timedelta) -> None:
         soon = min(interval, SOON)

@@ -68,11 +68,11 @@ class Planner:
     async def tick(self) -> None:
         """Shrink the intervals at once where trust is lost; plan anew every PLAN_SECONDS."""
         if self._owes_haste:
-            await self._store.hasten(self._soon())
+            await self._store.hasten(self._soon(), self._cadence.min_interval)
             self._owes_haste = False
         before, stretch = self._stretch, self._tracker.stretch
         if stretch < before:
-            await self._store.hasten(self._soon())
+            await self._store.hasten(self._soon(), self._cadence.min_interval)
             log.warning("webhooks are not trusted any more", stretch_before=before, stretch=stretch)
         self._stretch = stretch
         now = self._clock()

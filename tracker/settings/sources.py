@@ -104,16 +104,20 @@ def _from_credentials(environ: Mapping[str, str]) -> tuple[dict[str, object], tu
     prefix = PREFIX.lower()
     plain = {name: path for name, path in files.items() if name in Settings.model_fields}
     ours = {name: path for name, path in files.items() if name.startswith(prefix)}
-    texts = {name: _text(path, name.removeprefix(prefix)) for name, path in (plain | ours).items()}
-    found = {name.removeprefix(prefix): text for name, text in texts.items() if text}
-    return dict(found), tuple(name for name, text in texts.items() if not text)
+    found: dict[str, object] = {}
+    empty: list[str] = []
+    for called, path in (plain | ours).items():
+        name = called.removeprefix(prefix)
+        is_known = name in Settings.model_fields
+        if is_known and not (text := _text(path, name)):
+            empty.append(called)
+        else:
+            found[name] = text if is_known else None  # what is unknown is not even read
+    return found, tuple(empty)
 
 
 def _text(path: Path, name: str) -> str:
     """What a credential holds; an editor's newline at its end is none of it."""
-    field = Settings.model_fields.get(name)
-    if field is None:
-        return "unknown"  # and not even read
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -121,7 +125,7 @@ def _text(path: Path, name: str) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        [example] = field.examples or [""]
+        [example] = Settings.model_fields[name].examples or [""]
         raise SettingsError(f"{PREFIX}{name.upper()}: the credential {path} is not text; example: {example}")
     return text
 

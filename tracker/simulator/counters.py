@@ -1,5 +1,6 @@
 """The count of what HeyGen's routes were asked, and of what they answered."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ class Requests:
     """What clients asked for; answers by their kind: `ok`, `not_found`, `retired`, or the name of the fault.
 
     The status_ counters are about questions for one id, in both dialects, the statuses_ ones about bulks.
+    `shortest_gap`: real seconds between two questions about one id, of whichever kind; None: no two came.
     """
 
     create_total: int = 0
@@ -23,6 +25,8 @@ class Requests:
     status_overlaps: int = 0
     statuses_ids_total: int = 0
     statuses_by_id: Counter[str] = field(default_factory=Counter)
+    shortest_gap: float | None = None
+    asked_at: dict[str, float] = field(default_factory=dict)
     by_route: Counter[str] = field(default_factory=Counter)
     answers_by_route: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
@@ -31,6 +35,7 @@ class Requests:
         """Counts one status request, and whether one for the same id was still in flight."""
         self.status_total += 1
         self.status_by_id[video_translate_id] += 1
+        self._measure_gap(video_translate_id)
         self.status_overlaps += self.status_in_flight[video_translate_id] > 0
         self.status_in_flight[video_translate_id] += 1
         self.status_in_flight_max = max(self.status_in_flight_max, self.status_in_flight.total())
@@ -44,6 +49,14 @@ class Requests:
     def statuses(self, ids: list[str]) -> None:
         self.statuses_ids_total += len(ids)
         self.statuses_by_id.update(ids)
+        for one in ids:
+            self._measure_gap(one)
+
+    def _measure_gap(self, video_translate_id: str) -> None:
+        now = time.monotonic()
+        if (before := self.asked_at.get(video_translate_id)) is not None:
+            self.shortest_gap = min(now - before, self.shortest_gap or now - before)
+        self.asked_at[video_translate_id] = now
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -55,6 +68,7 @@ class Requests:
             "status_overlaps": self.status_overlaps,
             "statuses_ids_total": self.statuses_ids_total,
             "statuses_by_id": dict(self.statuses_by_id),
+            "shortest_gap": self.shortest_gap,
             "by_route": dict(self.by_route),
             "answers_by_route": {route: dict(answers) for route, answers in self.answers_by_route.items()},
         }

@@ -68,6 +68,7 @@ class RequestsTruth(_Value):
     status_overlaps: int
     statuses_ids_total: int = 0
     statuses_by_id: dict[str, int] = {}
+    shortest_gap: float | None = None
     by_route: dict[str, int] = {}
     answers_by_route: dict[str, dict[str, int]] = {}
 

@@ -126,10 +126,17 @@ def free_all(connection: Connection) -> None:
     )
 
 
-def hasten(connection: Connection, by: datetime) -> int:
-    """Let no open row that can be polled wait longer than until `by`; returns how many that concerned."""
-    late = (IS_OPEN, translations.c.video_translate_id.is_not(None), translations.c.next_poll_at > by)
-    result = connection.execute(update(translations).where(*late).values(next_poll_at=by))
+def hasten(connection: Connection, by: datetime, spacing: timedelta) -> int:
+    """Let no open row that can be polled wait longer than until `by`; returns how many that concerned.
+
+    One that was asked about within `spacing` before `by` may wait for as long after it: at a restart it
+    would be asked twice.
+    """
+    asked = translations.c.last_polled_at > by - spacing
+    kind = translations.c.next_poll_at.type
+    wanted = case((asked, literal(by + spacing, kind)), else_=literal(by, kind))
+    late = (IS_OPEN, translations.c.video_translate_id.is_not(None), translations.c.next_poll_at > wanted)
+    result = connection.execute(update(translations).where(*late).values(next_poll_at=wanted))
     return cast("CursorResult[Any]", result).rowcount
 
 

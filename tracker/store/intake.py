@@ -1,7 +1,6 @@
-"""Storing what was observed: the delivery, its effect and the change row, in the caller's transaction."""
+"""Storing one record: the delivery, its effect and the change row, in the caller's transaction."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
@@ -12,8 +11,9 @@ from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
 from tracker.domain.status import OPEN_STATUSES, Source, Status
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Outcome, Verdict
+from tracker.domain.verdict import Outcome
 from tracker.ports import Claim, Judge, Record, Recorded
+from tracker.store.effects import arrival, as_new, beginning, body_row, effect_of, told
 from tracker.store.rows import COLUMNS, as_translation
 from tracker.store.tables import changes, deliveries, delivery_bodies, translations
 from tracker.store.writer import LostRaceError
@@ -30,7 +30,7 @@ class Intake:
     def store(self, record: Record) -> Recorded:
         """Store `record` and all that follows from it."""
         known = self._find_delivery(record.delivery)
-        if record.delivery and known and not _is_unprocessed(known, record.delivery):
+        if record.delivery and known and not is_unprocessed(known, record.delivery):
             self._count_again(known, record.delivery)
             return Recorded(outcome=Outcome(known.outcome), is_duplicate=True)
         delivery_id = self._keep(record.delivery, known) if record.delivery else None
@@ -56,28 +56,14 @@ class Intake:
 
     def _keep(self, delivery: Delivery, known: Row[Any] | None) -> int:
         """The delivery's row; a known one is taken up again, now that it can be used."""
-        told = {
-            "event_id": delivery.event_id,
-            "event_type": delivery.event_type,
-            "video_translate_id": delivery.video_translate_id,
-            "callback_id": delivery.callback_id,
-            "signed_by": delivery.signed_by,
-            "error": delivery.error,
-        }
         if known is not None:
             self._count_again(known, delivery)
-            self.connection.execute(update(deliveries).where(deliveries.c.id == known.id).values(told))
+            mended = update(deliveries).where(deliveries.c.id == known.id).values(told(delivery))
+            self.connection.execute(mended)
             return cast("int", known.id)
-        new = insert(deliveries).values(
-            **told,
-            body_sha256=delivery.body_sha256,
-            outcome=Outcome.ERROR,
-            received_at=delivery.received_at,
-            last_received_at=delivery.received_at,
-        )
+        new = insert(deliveries).values(arrival(delivery) | {"outcome": Outcome.ERROR})
         delivery_id = _new_key(self.connection.execute(new))
-        kept = {"delivery_id": delivery_id, "headers": json.dumps(delivery.headers), "body": delivery.body}
-        self.connection.execute(insert(delivery_bodies).values(kept))
+        self.connection.execute(insert(delivery_bodies).values(body_row(delivery, delivery_id)))
         return delivery_id
 
     def _settle(self, delivery_id: int, outcome: Outcome) -> None:
@@ -97,14 +83,14 @@ class Intake:
             return Recorded(outcome=Outcome.UNCHANGED)
         united = self._unite(found, seen)
         is_bound, found = united is not found, united
-        is_new = not found and record.adopt and _can_be_tracked(seen)
+        is_new = not found and record.adopt and can_be_tracked(seen)
         if is_new:
             found = [self._begin(seen)]
         results = [self._apply(current, record, seen, delivery_id) for current in found]
         if not results:
             return Recorded(outcome=Outcome.UNKNOWN)
-        outcome = Outcome.APPLIED if is_new and not seen.hint else results[0].outcome
-        return replace(results[0], is_new=is_new, is_bound=is_bound, outcome=outcome)
+        first = replace(results[0], is_bound=is_bound)
+        return as_new(first, seen) if is_new else first
 
     def _select(self, *where: ColumnElement[bool]) -> list[Translation]:
         rows = self.connection.execute(select(*COLUMNS).where(*where).order_by(translations.c.id))
@@ -196,77 +182,33 @@ class Intake:
         return reopened is not None and (seen.occurred_at is None or seen.occurred_at <= reopened)
 
     def _begin(self, seen: Observation) -> Translation:
-        new = insert(translations).values(
-            video_translate_id=seen.video_translate_id,
-            callback_id=seen.callback_id if seen.authentic else None,
-            created_at=seen.observed_at,
-            updated_at=self.now,
-            next_poll_at=seen.observed_at,
-        )
+        new = insert(translations).values(beginning(seen, self.now))
         [current] = self._select(translations.c.id == _new_key(self.connection.execute(new)))
         return current
 
     def _apply(
         self, current: Translation, record: Record, seen: Observation, delivery_id: int | None
     ) -> Recorded:
-        verdict = self.judge(current, seen)
-        updates = dict(verdict.updates)
-        if record.claim is not None:
-            updates |= {"claimed_by": None, "claimed_until": None}
-        if verdict.change is not None:
-            updates["status"] = verdict.change.new
-            self._add_change(current, seen, verdict, delivery_id)
-        if updates:
-            self._write(current, updates)
-        finished_at = cast("datetime | None", updates.get("finished_at", current.finished_at))
-        return Recorded(
-            outcome=verdict.outcome,
-            translation_id=current.id,
-            video_translate_id=current.video_translate_id,
-            change=verdict.change,
-            attention=cast("Any", verdict.updates.get("attention")),
-            finished_at=finished_at,
-            recorded_at=self.now,
-        )
+        effect = effect_of(record, seen, current, self.judge, self.now)
+        if effect.change:
+            self.connection.execute(insert(changes).values(effect.change | {"delivery_id": delivery_id}))
+        if effect.updates:
+            self._write(current, effect.updates, record.claim)
+        return effect.recorded
 
-    def _write(self, current: Translation, updates: dict[str, object]) -> None:
-        """Compare and set: the status must still be the one that was judged."""
+    def _write(self, current: Translation, updates: Mapping[str, object], claim: Claim | None = None) -> None:
+        """Compare and set: the status must still be the one that was judged, and the claim ours."""
+        same = [translations.c.id == current.id, translations.c.status == current.status]
+        if claim is not None:
+            same += [translations.c.claimed_by == claim.owner, translations.c.claimed_until == claim.until]
         result = self.connection.execute(
-            update(translations)
-            .where(translations.c.id == current.id, translations.c.status == current.status)
-            .values(**updates, updated_at=self.now)
+            update(translations).where(*same).values(**updates, updated_at=self.now)
         )
         if cast("CursorResult[Any]", result).rowcount != 1:
             raise LostRaceError
 
-    def _add_change(
-        self, current: Translation, seen: Observation, verdict: Verdict, delivery_id: int | None
-    ) -> None:
-        if (change := verdict.change) is None:
-            return
-        self.connection.execute(
-            insert(changes).values(
-                translation_id=current.id,
-                old_status=change.old,
-                new_status=change.new,
-                source=seen.source,
-                observed_at=seen.observed_at,
-                recorded_at=self.now,
-                delivery_id=delivery_id,
-                note=change.note,
-            )
-        )
 
-
-def store_all(
-    connection: Connection, records: Sequence[Record], judge: Judge, now: datetime
-) -> list[Recorded]:
-    """Store `records` in order."""
-    intake = Intake(connection, judge, now)
-    return [intake.store(record) for record in records]
-
-
-def _is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
+def is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
     """Deduplication hides no work: an unsigned copy may precede the signed one, an error may be mended.
 
     An unsigned copy of a signed body has nothing to add, and must not make the signature forgotten.
@@ -277,7 +219,7 @@ def _is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
     return known.outcome in (Outcome.ERROR, Outcome.UNKNOWN) and not is_downgrade
 
 
-def _can_be_tracked(seen: Observation) -> bool:
+def can_be_tracked(seen: Observation) -> bool:
     return seen.video_translate_id is not None or (seen.callback_id is not None and not seen.hint)
 
 

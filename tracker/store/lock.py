@@ -30,8 +30,7 @@ def sole_runner(database_url: str) -> Iterator[None]:
                 f"another tracker (process {holder or 'unknown'}) already runs on {path.with_suffix('')}; "
                 "stop it first, or give this one a TRACKER_DATABASE_URL of its own"
             )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        _sign(lock, path)
         yield
 
 
@@ -65,6 +64,15 @@ def _opened(path: Path) -> Iterator[int]:
         yield lock
     finally:
         os.close(lock)
+
+
+def _sign(lock: int, path: Path) -> None:
+    """Write down who holds it, for those who are refused."""
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}; is the disk full?") from error
 
 
 def _take_patiently(lock: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -14,8 +15,8 @@ from tracker.domain.submission import Created, Order, Submission, SubmissionStat
 from tracker.errors import StoreError
 from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
 from tracker.store import binding, claims, memory, queries, schema, secret_use, submissions
+from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import READERS, Engines
-from tracker.store.intake import store_all
 from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
@@ -62,7 +63,13 @@ class Repository:
 
     async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
         """Decide and store `records` in order, in one transaction; returns after the commit."""
-        return await self._write(lambda connection: store_all(connection, records, judge, self._clock()))
+        given = [ToStore(record, judge) for record in records]
+        return await asyncio.wrap_future(self._writer.submit_to(self._store, given))
+
+    def _store(self, connection: Connection, calls: Sequence[Sequence[ToStore]]) -> list[list[Recorded]]:
+        """What several have handed over meanwhile is one batch; each gets its own results."""
+        results = iter(store_all(connection, chain.from_iterable(calls), self._clock()))
+        return [list(islice(results, len(call))) for call in calls]
 
     async def claim_due(
         self, now: datetime, requests: int, owner: str, lease: timedelta, due: Due | None = None
@@ -107,9 +114,9 @@ class Repository:
         """Since when the oldest open translation is tracked; None where all have ended."""
         return await self._read(queries.oldest_open)
 
-    async def hasten(self, by: datetime) -> int:
-        """Let no open translation be polled later than `by`; returns how many that concerned."""
-        return await self._write(partial(claims.hasten, by=by))
+    async def hasten(self, by: datetime, spacing: timedelta) -> int:
+        """Let no open translation wait longer than until `by`, or `spacing` later where just asked about."""
+        return await self._write(partial(claims.hasten, by=by, spacing=spacing))
 
     async def recall(self, name: str) -> Any:
         """The JSON value remembered under that name; None where there is none."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -25,8 +26,15 @@ class LostRaceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    run: Callable[[Connection], Any]
+    """An item that `run` does together with the others that it does."""
+
+    run: Callable[[Connection, list[Any]], list[Any]]
+    item: Any
     done: Future[Any]
+
+
+def _one_by_one(connection: Connection, items: list[Callable[[Connection], Any]]) -> list[Any]:
+    return [run(connection) for run in items]
 
 
 @contextmanager
@@ -66,11 +74,15 @@ class Writer:
 
     def submit(self, run: Callable[[Connection], T]) -> Future[T]:
         """Queue `run`; the future is done once its transaction is committed."""
+        return self.submit_to(_one_by_one, run)
+
+    def submit_to(self, run: Callable[[Connection, list[Any]], list[T]], item: object) -> Future[T]:
+        """Queue `item`: `run` gets it with all others for it that have gathered, and answers for each."""
         done: Future[T] = Future()
         with self._door:
             if self._closed or not self.is_alive:
                 raise StoreError("the store is closed")
-            self._queue.put(_Work(run, done))
+            self._queue.put(_Work(run, item, done))
         return done
 
     def close(self) -> None:
@@ -134,5 +146,8 @@ class Writer:
         work.done.set_exception(failure)
 
     def _transact(self, batch: list[_Work]) -> list[Any]:
+        results: list[Any] = []
         with self._engine.begin() as connection:
-            return [work.run(connection) for work in batch]
+            for run, works in groupby(batch, key=lambda work: work.run):
+                results += run(connection, [work.item for work in works])
+        return results

@@ -111,9 +111,8 @@ class Receiver:
         storing.add_done_callback(self._stored)
         try:
             async with asyncio.timeout(self._store_seconds):
-                await asyncio.shield(
-                    storing
-                )  # a commit that comes too late for the answer is told all the same
+                # a commit that comes too late for the answer is told all the same
+                await asyncio.shield(storing)
         except TimeoutError:
             log.error("webhook not stored", error=f"the database took longer than {self._store_seconds:g} s")
         except StoreError as error:
@@ -136,7 +135,7 @@ class Receiver:
                 return await request.body()
         except TimeoutError:
             log.warning("webhook refused: the sender is too slow", client=_client(request))
-            return self._refuse(408, "the body took too long", {"Connection": "close"})
+            return self._refuse(408, "the body took too long")
         except ClientDisconnect:
             return self._refuse(400, "the sender went away")
 

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,7 +67,7 @@ class PromptProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Serves one app on one socket until `stop`; installs no signal handlers.
+    """Serves one app on its listeners until `stop`; installs no signal handlers.
 
     `keep_alive` False: each answer closes its connection. A sender that comes back on an old one could
     meet it being closed by our stop, and its request would be lost.
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
         self,
         name: str,
         app: Starlette,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         *,
         stop_seconds: float,
         keep_alive: bool = True,
@@ -100,13 +100,13 @@ class Server(uvicorn.Server):
             )
         )
         self.name = name
-        self._listener = listener
+        self._listeners = list(listeners)
         self._is_listening = asyncio.Event()
 
     @property
     def address(self) -> str:
         """Where it can be reached, for people."""
-        return address_of(self._listener)
+        return ", ".join(map(address_of, self._listeners))
 
     async def listening(self) -> None:
         """Wait until connections are accepted."""
@@ -114,7 +114,7 @@ class Server(uvicorn.Server):
 
     async def serve_here(self) -> None:
         """Serve until `stop`; what is being answered then is answered first."""
-        await self.serve(sockets=[self._listener])
+        await self.serve(sockets=self._listeners)
 
     async def stop(self) -> None:
         """Accept nothing more, answer what was accepted; then `serve_here` ends.

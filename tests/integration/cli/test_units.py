@@ -13,8 +13,7 @@ from tracker.cli.units import (
     PACKAGE,
     RELOAD,
     RESTART,
-    START,
-    STOP,
+    RESTART_SOCKETS,
     UNITS,
     _put,
     next_steps,
@@ -172,8 +171,8 @@ def test_everything_that_it_runs_from_is_looked_at() -> None:
     [
         (["written"] * 3, [RELOAD, FIRST_START]),
         (["updated", "unchanged", "unchanged"], [RELOAD, RESTART]),
-        (["updated", "updated", "unchanged"], [RELOAD, STOP, START]),
-        (["unchanged", "unchanged", "updated"], [RELOAD, STOP, START]),
+        (["updated", "updated", "unchanged"], [RELOAD, RESTART_SOCKETS]),
+        (["unchanged", "unchanged", "updated"], [RELOAD, RESTART_SOCKETS]),
         (["unchanged"] * 3, []),
     ],
 )

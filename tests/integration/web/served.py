@@ -137,7 +137,7 @@ def served(
 
     async def serve() -> None:
         listener = open_listener(host="127.0.0.1", port=0)
-        server = Server("test", app, listener, stop_seconds=stop_seconds, header_seconds=header_seconds)
+        server = Server("test", app, [listener], stop_seconds=stop_seconds, header_seconds=header_seconds)
         serving = asyncio.create_task(server.serve_here())
         await server.listening()
         listening.put((server, asyncio.get_running_loop()))

@@ -30,7 +30,7 @@ async def running(listener: socket.socket, *, keep_alive: bool = True) -> AsyncI
         return PlainTextResponse("ok")
 
     app = Starlette(routes=[Route("/", answer)])
-    server = Server("test", app, listener.dup(), stop_seconds=1, keep_alive=keep_alive)
+    server = Server("test", app, [listener.dup()], stop_seconds=1, keep_alive=keep_alive)
     serving = asyncio.create_task(server.serve_here())
     await server.listening()
     try:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,6 @@ def catch_up(house: House, statuses: Statuses | None = None, **more: Any) -> Cat
         house.store,
         house.clock,
         statuses or Statuses(),
-        timedelta(seconds=60),
         **more,
     )
 

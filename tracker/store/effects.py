@@ -1,0 +1,101 @@
+"""What one record writes: the columns of its delivery, its translation and its change row."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, cast
+
+from tracker.domain.decide import Change
+from tracker.domain.delivery import Delivery
+from tracker.domain.observation import Observation
+from tracker.domain.translation import Translation
+from tracker.domain.verdict import Outcome
+from tracker.ports import Judge, Record, Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one record does to one translation: columns to update, and a row of `changes`, if any."""
+
+    updates: Mapping[str, object]
+    change: dict[str, object]
+    recorded: Recorded
+
+
+def effect_of(record: Record, seen: Observation, current: Translation, judge: Judge, now: datetime) -> Effect:
+    """Judge, and put into columns what follows."""
+    verdict = judge(current, seen)
+    updates = dict(verdict.updates)
+    if record.claim is not None:
+        updates |= {"claimed_by": None, "claimed_until": None}
+    if verdict.change is not None:
+        updates["status"] = verdict.change.new
+    recorded = Recorded(
+        outcome=verdict.outcome,
+        translation_id=current.id,
+        video_translate_id=current.video_translate_id,
+        change=verdict.change,
+        attention=cast("Any", verdict.updates.get("attention")),
+        finished_at=cast("datetime | None", updates.get("finished_at", current.finished_at)),
+        recorded_at=now,
+    )
+    return Effect(updates, _change_row(verdict.change, seen, current, now), recorded)
+
+
+def _change_row(
+    change: Change | None, seen: Observation, current: Translation, now: datetime
+) -> dict[str, object]:
+    if change is None:
+        return {}
+    return {
+        "translation_id": current.id,
+        "old_status": change.old,
+        "new_status": change.new,
+        "source": seen.source,
+        "observed_at": seen.observed_at,
+        "recorded_at": now,
+        "note": change.note,
+    }
+
+
+def beginning(seen: Observation, now: datetime) -> dict[str, object]:
+    """The row of a translation that is tracked from now on; what was seen is applied to it then."""
+    return {
+        "video_translate_id": seen.video_translate_id,
+        "callback_id": seen.callback_id if seen.authentic else None,
+        "created_at": seen.observed_at,
+        "updated_at": now,
+        "next_poll_at": seen.observed_at,
+    }
+
+
+def as_new(recorded: Recorded, seen: Observation) -> Recorded:
+    """What became of a record that began its translation."""
+    return replace(recorded, is_new=True, outcome=Outcome.HINT if seen.hint else Outcome.APPLIED)
+
+
+def arrival(delivery: Delivery) -> dict[str, object]:
+    """The row of a delivery that was never seen before, but for its outcome."""
+    return {
+        **told(delivery),
+        "body_sha256": delivery.body_sha256,
+        "received_at": delivery.received_at,
+        "last_received_at": delivery.received_at,
+    }
+
+
+def body_row(delivery: Delivery, delivery_id: int) -> dict[str, object]:
+    """The row that holds what the delivery looked like."""
+    return {"delivery_id": delivery_id, "headers": json.dumps(delivery.headers), "body": delivery.body}
+
+
+def told(delivery: Delivery) -> dict[str, object]:
+    return {
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "video_translate_id": delivery.video_translate_id,
+        "callback_id": delivery.callback_id,
+        "signed_by": delivery.signed_by,
+        "error": delivery.error,
+    }
