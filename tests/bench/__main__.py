@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.bench import intake
 from tests.end_to_end.processes import Daemon, Simulator, Stage
 from tracker.simulator.truth import Truth
 
@@ -177,14 +178,17 @@ def show(figures: Sequence[Figures]) -> None:
 
 
 def main() -> None:
-    """All cases, or those whose names are given: `python -m tests.bench "v3 1,000"`."""
+    """All cases, or those whose names are given: `python -m tests.bench "v3 1,000" intake`."""
     wanted = sys.argv[1:]
     figures = []
     for case in CASES:
         if not wanted or case.name in wanted:
             with tempfile.TemporaryDirectory() as directory:
                 figures.append(run(case, Path(directory)))
-    show(figures)
+    if figures:
+        show(figures)
+    if not wanted or "intake" in wanted:
+        intake.main()
 
 
 if __name__ == "__main__":

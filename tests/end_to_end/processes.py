@@ -224,9 +224,15 @@ class Stage:
         return self.launch(name, [*PROGRAM, *arguments], settings)
 
     def launch(
-        self, name: str, command: Sequence[str], settings: Mapping[str, object], pass_fds: Sequence[int] = ()
+        self,
+        name: str,
+        command: Sequence[str],
+        settings: Mapping[str, object],
+        pass_fds: Sequence[int] = (),
+        **more: str,
     ) -> Program:
-        environment = clean_environment(self.directory / "home")
+        """A command with these TRACKER_* settings, and `more` in its environment."""
+        environment = clean_environment(self.directory / "home") | more
         environment |= {f"TRACKER_{key.upper()}": str(value) for key, value in settings.items()}
         program = Program(f"{name} {len(self.programs) + 1}", command, self.directory, environment, pass_fds)
         self.programs.append(program)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tracker.simulator.delivery import sign
 
-from .processes import SECRET, Program, Stage
+from .processes import PROGRAM, SECRET, Program, Stage
 from .truths import check_invariants
 
 HERE = Path(__file__).parent
@@ -165,6 +166,34 @@ def test_a_stop_does_not_wait_for_senders_that_dawdle(stage: Stage) -> None:
         dawdler.sendall(b"POST /webhooks/heygen HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
         assert daemon.get("/healthz").status_code == 200
         assert daemon.program.terminate(patience=8) == 0
+
+
+def test_a_reload_is_told_from_its_beginning_to_its_end(stage: Stage) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(stage.directory / "notify"))
+        manager.settimeout(20)
+        daemon = stage.up(
+            stage.launch("tracker", [*PROGRAM, "run"], stage.settings(), NOTIFY_SOCKET=manager.getsockname())
+        )
+        heard = until_told(manager, "READY=1")
+        assert "STATUS=" in heard
+        assert "RELOADING" not in heard
+
+        daemon.program.process.send_signal(signal.SIGHUP)
+
+        heard = until_told(manager, "READY=1")
+        assert heard.index("RELOADING=1\nMONOTONIC_USEC=") < heard.index("READY=1")
+        daemon.program.until_event("settings reloaded")
+        assert daemon.program.terminate() == 0
+        assert "EXTEND_TIMEOUT_USEC=" in until_told(manager, "STOPPING=1")
+
+
+def until_told(manager: socket.socket, what: str) -> str:
+    """Everything that the manager is told, up to this."""
+    heard = ""
+    while what not in heard:
+        heard += manager.recv(4096).decode() + "\n"
+    return heard
 
 
 def test_an_interrupt_from_the_keyboard_is_a_clean_stop(stage: Stage) -> None:

@@ -83,6 +83,16 @@ def test_postgresql_needs_no_lock() -> None:
         assert is_running("postgresql://h/d") is None
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no test of a full disk: there is no /dev/full")
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tracker.db.lock").symlink_to("/dev/full")
+    with (
+        pytest.raises(StoreError, match=r"tracker.db.lock cannot be written.*is the disk full"),
+        sole_runner(f"sqlite:///{tmp_path / 'tracker.db'}"),
+    ):
+        pass
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(StoreError, match=r"missing/tracker.db.lock cannot be opened.*must exist"),

@@ -175,3 +175,41 @@ def test_a_writer_that_never_started_takes_nothing_and_closes(opened: Opened) ->
     with pytest.raises(StoreError, match="the store is closed"):
         idle.submit(inserting(1))
     idle.close()
+
+
+def test_what_gathers_for_the_same_is_done_together_and_in_order(opened: Opened) -> None:
+    calls: list[list[int]] = []
+
+    def add(connection: Connection, numbers: list[int]) -> list[int]:
+        calls.append(numbers)
+        connection.exec_driver_sql(f"INSERT INTO t VALUES {', '.join(f'({one})' for one in numbers)}")
+        return [one * 10 for one in numbers]
+
+    gate = Gate(opened.writer)
+    done = [opened.writer.submit_to(add, one) for one in (1, 2)]
+    between = opened.writer.submit(inserting(3))
+    done.append(opened.writer.submit_to(add, 4))
+    gate.open()
+
+    assert [one.result(DEADLINE) for one in done] == [10, 20, 40]
+    assert between.result(DEADLINE) == 3
+    assert calls == [[1, 2], [4]]
+    assert opened.numbers() == [1, 2, 3, 4]
+
+
+def test_one_that_fails_sinks_no_other_that_was_done_with_it(opened: Opened) -> None:
+    def add(connection: Connection, numbers: list[int]) -> list[int]:
+        connection.exec_driver_sql(f"INSERT INTO t VALUES {', '.join(f'({one})' for one in numbers)}")
+        if 2 in numbers:
+            raise ValueError("poison")
+        return numbers
+
+    gate = Gate(opened.writer)
+    done = [opened.writer.submit_to(add, one) for one in (1, 2, 3)]
+    gate.open()
+
+    assert done[0].result(DEADLINE) == 1
+    with pytest.raises(ValueError, match="poison"):
+        done[1].result(DEADLINE)
+    assert done[2].result(DEADLINE) == 3
+    assert opened.numbers() == [1, 3]
