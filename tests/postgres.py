@@ -55,12 +55,8 @@ class Server:
         _sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self._lock = _locked(self.folder)
-        account = _account()
-        if account is not None:
+        if (account := _account()) is not None:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
-        self._as = ["setpriv", "--pdeathsig=INT"]  # or a killed pytest would leave it behind
-        if account is not None:
-            self._as += [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         options = ("--no-sync", "--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C")
         self._run("initdb", *options, f"--pgdata={self.folder / 'data'}")
         self.start()
@@ -72,7 +68,7 @@ class Server:
         chosen = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
-                [*self._as, str(self._binaries / "postgres"), "-D", str(self.folder / "data"), *chosen],
+                [*as_who(), str(self._binaries / "postgres"), "-D", str(self.folder / "data"), *chosen],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -140,7 +136,7 @@ class Server:
         return False
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._as, str(self._binaries / program), *arguments]
+        command = [*as_who(), str(self._binaries / program), *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{program}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
@@ -150,6 +146,17 @@ def _shown(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     return value
+
+
+def as_who() -> list[str]:
+    """Before a command: run it as somebody who is not root, and end it with whoever started it."""
+    account = _account()
+    whoever = (
+        []
+        if account is None
+        else [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    )
+    return ["setpriv", "--pdeathsig=INT", *whoever, "--"]
 
 
 def _account() -> pwd.struct_passwd | None:

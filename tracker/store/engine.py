@@ -12,6 +12,17 @@ from tracker.errors import SettingsError
 
 BUSY_SECONDS = 5  # less than a webhook may wait
 READERS = 4
+# A server that is gone is noticed sooner than a webhook's sender gives up. libpq's own names; the url wins.
+LIBPQ = {
+    "connect_timeout": "5",
+    "tcp_user_timeout": "7000",  # milliseconds
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "application_name": "tracker",
+}
+# Set anew in each transaction: behind PgBouncer another one may have another session.
+TIME_OUTS = "SET LOCAL statement_timeout = '7s'; SET LOCAL lock_timeout = '5s'; SET LOCAL timezone = 'UTC'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +69,28 @@ def open_engines(database_url: str, *, synchronous: str = "full") -> Engines:
     """Engines for `database_url`; nothing is connected yet. `synchronous` is SQLite's."""
     url = parse_url(database_url)
     if url.get_backend_name() == "postgresql":
-        options: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True}
-        writer = create_engine(url, pool_size=2, **options)
-        reader = create_engine(
-            url, pool_size=READERS, execution_options={"postgresql_readonly": True}, **options
-        )
-        return Engines(writer, reader)
+        return _open_postgresql(url)
     writer = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     reader = create_engine(url, pool_size=READERS, max_overflow=0, hide_parameters=True)
     pragmas = ["journal_mode = WAL", f"synchronous = {synchronous.upper()}", "foreign_keys = ON"]
     _prepare_sqlite(writer, begin="BEGIN IMMEDIATE", pragmas=pragmas)
     _prepare_sqlite(reader, begin="BEGIN", pragmas=["query_only = ON"])
+    return Engines(writer, reader)
+
+
+def _open_postgresql(url: URL) -> Engines:
+    """The parameters of the url, such as sslmode, are libpq's own."""
+    libpq: dict[str, Any] = {name: value for name, value in LIBPQ.items() if name not in url.query}
+    options: dict[str, Any] = {
+        "pool_pre_ping": True,
+        "hide_parameters": True,
+        # prepared statements belong to one session, which PgBouncer does not promise
+        "connect_args": libpq | {"prepare_threshold": None},
+    }
+    writer = create_engine(url, pool_size=2, **options)
+    reader = create_engine(url, pool_size=READERS, execution_options={"postgresql_readonly": True}, **options)
+    for engine in (writer, reader):
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(TIME_OUTS))
     return Engines(writer, reader)
 
 

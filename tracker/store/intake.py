@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, CursorResult, Insert, Row, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
@@ -62,7 +63,7 @@ class Intake:
             self.connection.execute(mended)
             return cast("int", known.id)
         new = insert(deliveries).values(arrival(delivery) | {"outcome": Outcome.ERROR})
-        delivery_id = _new_key(self.connection.execute(new))
+        delivery_id = self._insert(new)
         self.connection.execute(insert(delivery_bodies).values(body_row(delivery, delivery_id)))
         return delivery_id
 
@@ -152,7 +153,10 @@ class Intake:
             return found
         for stand_in in found:
             self.connection.execute(translations.delete().where(translations.c.id == stand_in.id))
-        self._write(waiting[0], {"video_translate_id": seen.video_translate_id, "next_poll_at": self.now})
+        try:
+            self._write(waiting[0], {"video_translate_id": seen.video_translate_id, "next_poll_at": self.now})
+        except IntegrityError as error:  # another program has stored a row with that id meanwhile
+            raise LostRaceError from error
         return self._select(translations.c.id == waiting[0].id)
 
     def _is_from_a_hint(self, found: Translation) -> bool:
@@ -183,8 +187,16 @@ class Intake:
 
     def _begin(self, seen: Observation) -> Translation:
         new = insert(translations).values(beginning(seen, self.now))
-        [current] = self._select(translations.c.id == _new_key(self.connection.execute(new)))
+        [current] = self._select(translations.c.id == self._insert(new))
         return current
+
+    def _insert(self, new: Insert) -> int:
+        """The new row's number. Another program may have stored the same after we had looked."""
+        try:
+            key = self.connection.execute(new).inserted_primary_key
+        except IntegrityError as error:
+            raise LostRaceError from error
+        return cast("int", key[0]) if key else 0
 
     def _apply(
         self, current: Translation, record: Record, seen: Observation, delivery_id: int | None
@@ -221,8 +233,3 @@ def is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
 
 def can_be_tracked(seen: Observation) -> bool:
     return seen.video_translate_id is not None or (seen.callback_id is not None and not seen.hint)
-
-
-def _new_key(result: CursorResult[Any]) -> int:
-    key = result.inserted_primary_key
-    return cast("int", key[0]) if key else 0

@@ -52,6 +52,11 @@ def store_error(error: SQLAlchemyError) -> StoreError:
     return StoreError(f"the database did not do it: {reason}")
 
 
+def _is_lost_race(error: SQLAlchemyError) -> bool:
+    """PostgreSQL undid it for the sake of another program: a deadlock, or a serialization failure."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in ("40P01", "40001")
+
+
 class Writer:
     """Runs functions of a connection, one transaction for all that have gathered.
 
@@ -114,10 +119,12 @@ class Writer:
         """All in one transaction; where that fails, each on its own, so that one cannot sink the others."""
         try:
             results = self._transact(batch) if len(batch) > 1 else []
-        except OperationalError as error:  # the database is away or locked: it is so for each of them
-            for work in batch:
-                work.done.set_exception(store_error(error))
-            return
+        except OperationalError as error:
+            if not _is_lost_race(error):  # the database is away or locked: it is so for each of them
+                for work in batch:
+                    work.done.set_exception(store_error(error))
+                return
+            results = []
         except Exception:
             results = []
         if not results:
@@ -133,10 +140,15 @@ class Writer:
         )
         for _ in range(ATTEMPTS):
             try:
-                with translated():
-                    [result] = self._transact([work])
+                [result] = self._transact([work])
             except LostRaceError:
                 continue
+            except SQLAlchemyError as error:
+                if _is_lost_race(error):
+                    continue
+                failure = store_error(error)
+                failure.__cause__ = error
+                break
             except Exception as error:
                 failure = error
                 break
