@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from tests.builders import NOON, observation, translation
 from tracker.domain.observation import Details, Observation, Problem, ProblemKind
@@ -130,6 +131,8 @@ class FakeStore:
     overdue: list[str] = field(default_factory=list)
     hastened: list[datetime] = field(default_factory=list)
     wanted: list[Due] = field(default_factory=list)  # what each claim asked for
+    instances: dict[str, datetime] = field(default_factory=dict)
+    remembered: dict[str, Any] = field(default_factory=dict)
     broken: Exception | None = None
     poison: Exception | None = None  # what applying raises, while the rest works
     hold: asyncio.Event | None = None
@@ -193,6 +196,22 @@ class FakeStore:
             alone = row.status.is_final or wanted.batch == 1
             self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease, alone)
         return [self.claims[row.id] for row in taken]
+
+    async def meet(self, name: str, now: datetime, silent_since: datetime) -> int:
+        self.instances = {one: at for one, at in self.instances.items() if at >= silent_since} | {name: now}
+        return len(self.instances)
+
+    async def leave(self, name: str) -> None:
+        self.instances.pop(name, None)
+
+    async def recall(self, name: str) -> Any:
+        return self.remembered.get(name)
+
+    async def swap(self, name: str, old: Any, new: Any) -> bool:
+        if self.remembered.get(name) != old:
+            return False
+        self.remembered[name] = new
+        return True
 
     async def count_open(self, young_since: datetime) -> tuple[int, int]:
         await self._ready()

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tracker import logs
 from tracker.domain.cadence import Cadence
+from tracker.errors import StoreError
 from tracker.heygen import v2
 from tracker.heygen.client import HeyGenClient
 from tracker.heygen.creation import Creation
@@ -20,8 +21,9 @@ from tracker.metrics import Metrics
 from tracker.polling.catch_up import CatchUp
 from tracker.polling.discovery import Discovery, Sweeps
 from tracker.polling.endpoint_watch import EndpointWatch
+from tracker.polling.pace import Pace
 from tracker.polling.planner import Planner
-from tracker.polling.poller import Pace, Poller
+from tracker.polling.poller import Poller
 from tracker.ports import Clock, PollerState
 from tracker.settings import Settings
 from tracker.store.engine import Engines, open_engines
@@ -140,8 +142,17 @@ async def open_core(
         owner=f"{socket.gethostname()}:{os.getpid()}",
         pace=_pace(settings, cadence),
     )
+    if client is not None:
+        poller.account.share, poller.account.silence = client.share, client.silence
+        client.silenced = poller.account.owe_silence
+    stack.push_async_callback(_leave, poller)
     core = Core(settings, repository, tracker, poller, metrics, keyring, heygen=None)
     return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
+
+
+async def _leave(poller: Poller) -> None:
+    with suppress(StoreError):  # the others will miss us, only later
+        await poller.account.leave()
 
 
 async def _open_client(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> HeyGenClient | None:

@@ -59,6 +59,7 @@ class Metrics:
         self._endpoint = self._gauge(
             "webhook_endpoint_problem", "1 for each problem of our webhook endpoint", "problem"
         )
+        self._instances = self._gauge("instances", "trackers of this database that poll, this one included")
         self._stretch = self._gauge(
             "poll_interval_stretch", "by how much webhooks stretch the poll intervals"
         )
@@ -110,6 +111,7 @@ class Metrics:
             self._translations.labels(status=status, attention=attention or "none").set(count)
         self._oldest_due.set(oldest_due_age)
         self._stretch.set(stretch)
+        self._instances.set(poller.instances)
         for gauge, words in (
             (self._paused, [poller.paused]),
             (self._api, [poller.api]),

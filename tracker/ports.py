@@ -132,6 +132,22 @@ class Memory(Protocol):
     async def remember(self, name: str, value: Any) -> None: ...
 
 
+class AccountStore(Protocol):
+    """What the trackers of one account share. Every method raises StoreError."""
+
+    async def meet(self, name: str, now: datetime, silent_since: datetime) -> int:
+        """Say that the tracker `name` is here, forget the silent ones; returns how many there are."""
+        ...
+
+    async def leave(self, name: str) -> None: ...
+
+    async def recall(self, name: str) -> Any: ...
+
+    async def swap(self, name: str, old: Any, new: Any) -> bool:
+        """Remember `new` (None: nothing) where `old` was remembered; False where it was something else."""
+        ...
+
+
 class Reader(Protocol):
     """What pages read; rows are dicts by column name. Every method raises StoreError."""
 
@@ -185,6 +201,7 @@ class PollerState:
     `staleness` is the longest time without a question about a young translation, as planned, and
     `promised` what max_staleness allows, both in seconds. `knows_translations` False: HeyGen does not
     know what this account is asked about. `webhook_problems` are those of the endpoint's watch.
+    `instances`: the trackers of this database that poll.
     """
 
     last_tick: datetime | None
@@ -197,6 +214,7 @@ class PollerState:
     knows_translations: bool = True
     webhook_problems: Sequence[str] = ()
     delivery_rate: float | None = None
+    instances: int = 1
 
 
 class StatusSource(Protocol):

@@ -22,13 +22,16 @@ class Vitals:
 
     The watchdog is fed from the event loop, and only while every tick comes to an end, well or not:
     a loop that is blocked, a poller that hangs and a store that never answers all let it starve.
+    Where the whole process stood still, the silence was nobody's: it counts from when the loop came back.
     """
+
+    frozen_after = STALLED_AFTER
 
     def __init__(
         self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], manager: Manager
     ) -> None:
         self._core, self._ticker, self._serving, self._manager = core, ticker, serving, manager
-        self._fed_at = 0.0
+        self._fed_at = self._awake_since = 0.0  # by the loop's clock
         self.trouble: str | None = None  # the status says it, too
 
     async def look(self) -> None:
@@ -37,7 +40,10 @@ class Vitals:
         before = loop.time()
         await asyncio.sleep(LOOK_SECONDS)
         now = loop.time()
-        self._core.metrics.lagged(max(0.0, now - before - LOOK_SECONDS))
+        lag = max(0.0, now - before - LOOK_SECONDS)
+        self._core.metrics.lagged(lag)
+        if lag > self.frozen_after:
+            self._awake_since = now
         watchdog = self._manager.watchdog
         if watchdog and now - self._fed_at >= watchdog / FEEDS and self._ticker.silence < STALLED_AFTER:
             self._fed_at = now
@@ -48,7 +54,8 @@ class Vitals:
         dead = [name for name, task in self._serving.items() if task.done()]
         if not self._core.repository.is_alive:
             dead.append("store")
-        if not self._ticker.is_running or self._ticker.silence > silence:
+        awake = asyncio.get_running_loop().time() - self._awake_since
+        if not self._ticker.is_running or min(self._ticker.silence, awake) > silence:
             dead.append("poller")
         return dead
 

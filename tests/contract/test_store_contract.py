@@ -959,6 +959,21 @@ async def test_open_rows_that_grew_too_old_are_flagged_once_also_without_an_id(o
     assert [(row["status"], row["attention_since"]) for row in rows] == [("running", NOON), ("pending", NOON)]
 
 
+# News
+
+
+async def test_news_comes_with_a_change_and_else_after_its_time(opened: Opened) -> None:
+    loop = asyncio.get_running_loop()
+    async with opened.store.news() as news:
+        began = loop.time()
+        await news(0.3)
+        assert loop.time() - began >= 0.3
+
+        waiting = asyncio.ensure_future(news(DEADLINE))
+        await apply(opened, registered("untold"), webhook("told"))
+        await asyncio.wait_for(waiting, DEADLINE / 2)
+
+
 # What pages read
 
 

@@ -84,9 +84,9 @@ class Program:
     def events_named(self, event: str) -> list[Row]:
         return [one for one in self.events if one["event"] == event]
 
-    def until(self, look: Callable[[], T | None], what: str) -> T:
-        """What `look` finds in the end; fails at once where the process ends, and after PATIENCE."""
-        deadline = time.monotonic() + PATIENCE
+    def until(self, look: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
+        """What `look` finds in the end; fails at once where the process ends, and after `patience`."""
+        deadline = time.monotonic() + patience
         while True:
             ended = self.process.poll() is not None
             if found := look():

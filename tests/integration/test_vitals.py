@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from tracker.polling.gate import Reason
 from tracker.polling.scheduler import Ticker
 from tracker.systemd import Manager
 from tracker.tracking import registration
-from tracker.vitals import STALLED_AFTER, Vitals
+from tracker.vitals import LOOK_SECONDS, STALLED_AFTER, Vitals
 
 from .conftest import Open
 
@@ -125,6 +126,21 @@ async def test_a_poller_that_was_silent_for_too_long_is_dead(
 ) -> None:
     ticker.silent_for = 60.1
     assert Vitals(core, ticker, serving, Manager()).dead_parts(60) == ["poller"]
+
+
+async def test_a_poller_is_not_dead_where_the_whole_process_stood_still(
+    core: Core, ticker: SettableTicker, serving: Serving
+) -> None:
+    vitals = Vitals(core, ticker, serving, Manager())
+    vitals.frozen_after = 0.1
+    looking = asyncio.create_task(vitals.look())
+    await asyncio.sleep(0)
+    time.sleep(LOOK_SECONDS + 0.2)  # noqa: ASYNC251 - as SIGSTOP does
+    await looking
+
+    ticker.silent_for = 60.1
+    assert vitals.dead_parts(60) == []
+    assert vitals.dead_parts(0) == ["poller"]
 
 
 async def test_so_is_one_that_nobody_calls_and_a_store_that_was_closed(

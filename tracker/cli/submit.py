@@ -27,6 +27,7 @@ FLAGS = {
     "callback_id": "--callback-id",
 }
 DRIVE_SECONDS = 1.0
+DRIVE_SECONDS = 0.25
 LONGEST_STOP = 5.0
 
 
@@ -92,8 +93,14 @@ async def _create(
         driver = None if daemon else _Driver(core, core.heygen)
         if driver is not None:
             stack.push_async_callback(driver.stop)
-        await follow(_Look(core, known.id, driver), patience, silent=as_json)
+        news = await stack.enter_async_context(core.repository.news()) if driver is None else _soon
+        await follow(_Look(core, known.id, driver), news, patience, silent=as_json)
     return await _end(core, known, patience, as_json=as_json)
+
+
+async def _soon(seconds: float) -> None:
+    """Where nobody else drives, looking is what drives."""
+    await asyncio.sleep(min(seconds, DRIVE_SECONDS))
 
 
 async def _end(core: Core, known: Submission, patience: float | None, *, as_json: bool) -> Exit:

@@ -27,7 +27,7 @@ from tracker.domain.status import Status
 from tracker.errors import InputError
 from tracker.store.lock import is_running
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 2.0  # without any news: an id may have become known, and news may not get through
 STEPS = {Status.PENDING: 0, Status.RUNNING: 1, Status.SUCCESS: 2, Status.FAILED: 2}
 
 Row = dict[str, Any]
@@ -54,7 +54,8 @@ def wait(
                 raise InputError(f"{missing[0][:80]!r} is not tracked; tracker add starts it")
             return [rows[one] for one in wanted]
 
-        return await follow(look, timeout, silent=as_json)
+        async with core.repository.news() as news:
+            return await follow(look, news, timeout, silent=as_json)
 
     rows = with_core(config, watch)
     if as_json:
@@ -63,9 +64,16 @@ def wait(
 
 
 async def follow(
-    look: Callable[[], Awaitable[Sequence[Row]]], patience: float | None, *, silent: bool
+    look: Callable[[], Awaitable[Sequence[Row]]],
+    news: Callable[[float], Awaitable[None]],
+    patience: float | None,
+    *,
+    silent: bool,
 ) -> list[Row]:
-    """Show the rows that `look` finds until all have ended or `patience` (seconds) is over; answers them."""
+    """Show the rows that `look` finds until all have ended or `patience` (seconds) is over; answers them.
+
+    `news` comes back when it is time to look again, after so many seconds at most.
+    """
     loop = asyncio.get_running_loop()
     deadline = None if patience is None else loop.time() + patience
     with _Bars() if sys.stdout.isatty() and not silent else _Lines(silent=silent) as view:
@@ -75,7 +83,7 @@ async def follow(
             left = LOOK_SECONDS if deadline is None else min(LOOK_SECONDS, deadline - loop.time())
             if all(Status(row["status"]).is_final for row in rows) or left <= 0:
                 return rows
-            await asyncio.sleep(left)
+            await news(left)
 
 
 def exit_code(rows: Sequence[Row], timeout: float | None) -> Exit:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,9 +44,11 @@ class HeyGenClient:
         )
         self._timeout = timeout
         self._queue = asyncio.Lock()  # those behind the first wait at whatever rate holds by then
+        self._sharers = 1
         self.set_rate_limit(rate_limit)
-        self._silent_until = 0.0
+        self._silent_until = self._held_until = 0.0
         self._asked = asked
+        self.silenced: Callable[[float], None] = lambda _seconds: None
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,8 +59,21 @@ class HeyGenClient:
         await self._http.aclose()
 
     def set_rate_limit(self, rate_limit: float) -> None:
-        """Requests a second, from the next but one on."""
-        self._turn = AsyncLimiter(1, 1 / rate_limit)  # evenly spaced; larger buckets let bursts through
+        """Requests a second for the whole account, from the next but one on."""
+        self._rate_limit = rate_limit
+        # evenly spaced; larger buckets let bursts through
+        self._turn = AsyncLimiter(1, self._sharers / rate_limit)
+
+    def share(self, sharers: int, hold: timedelta) -> None:
+        """So many trackers share the rate limit; for the time of `hold` the others do not know yet."""
+        self._sharers = sharers
+        self._held_until = asyncio.get_running_loop().time() + hold.total_seconds()
+        self.set_rate_limit(self._rate_limit)
+
+    def silence(self, time: timedelta) -> None:
+        """HeyGen has asked another tracker of this account for silence."""
+        until = asyncio.get_running_loop().time() + time.total_seconds()
+        self._silent_until = max(self._silent_until, until)
 
     def set_api_key(self, api_key: str) -> bool:
         """Ask with this key from now on; True where it is another one."""
@@ -83,9 +98,10 @@ class HeyGenClient:
         answered was true then, or later. Raises TransientError where no whole answer came, and
         RateLimitedError, without asking, while HeyGen wants silence.
         """
-        async with self._queue:
-            await self._turn.acquire()
         loop = asyncio.get_running_loop()
+        async with self._queue:
+            await asyncio.sleep(max(0.0, self._held_until - loop.time()))
+            await self._turn.acquire()
         if (silence := self._silent_until - loop.time()) > 0:
             raise RateLimitedError("HeyGen asked for silence", retry_after=silence)
         given = {name: value for name, value in (params or {}).items() if value is not None}
@@ -103,7 +119,10 @@ class HeyGenClient:
         ) as error:  # some slip through untranslated
             raise TransientError(f"no answer: {type(error).__name__}") from error
         if answer.status_code == 429:  # also for those that wait for their turn already
-            self._silent_until = max(self._silent_until, loop.time() + (answer.retry_after() or 0.0))
+            retry_after = answer.retry_after() or 0.0
+            self._silent_until = max(self._silent_until, loop.time() + retry_after)
+            if retry_after:
+                self.silenced(retry_after)
         return answer
 
     async def _read(self, request: httpx.Request, at: datetime) -> Answer:

@@ -3,12 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Protocol
 
 import structlog
 
-from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation, Problem, ProblemKind
 from tracker.domain.status import Attention, Source
 from tracker.domain.translation import is_video_translate_id
@@ -20,33 +19,24 @@ from tracker.errors import (
     StoreError,
     TransientError,
 )
+from tracker.polling.account import Account
 from tracker.polling.doubt import Doubt
 from tracker.polling.gate import Gate, Reason
-from tracker.ports import Claim, Clock, Due, Figures, PollerState, Record, StatusSource, Store
+from tracker.polling.pace import Pace
+from tracker.ports import AccountStore, Claim, Clock, Due, Figures, PollerState, Record, StatusSource, Store
 from tracker.tracking import Tracker
 
 log = structlog.get_logger("tracker.polling")
 
-LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
 TOP_UP_SECONDS = 1.0
 TICK_SECONDS = 10.0
 TOLD_ONE_BY_ONE = 20
+ANOTHER = "another tracker, or an earlier run"
 SOON = 0.5  # of the shortest interval: what is due so soon fills a bulk question that is asked anyway
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How much may happen at once, and for how long."""
-
-    concurrency: int
-    request_timeout: float  # seconds
-    rate_limit: float  # requests a second
-    cadence: Cadence
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a claim is held: its wait for a turn, its request, and something to spare."""
-        return timedelta(seconds=self.concurrency / self.rate_limit + self.request_timeout) + LEASE_SPARE
+class PollingStore(Store, AccountStore, Protocol):
+    """What polling needs of the database."""
 
 
 class Poller:
@@ -54,7 +44,7 @@ class Poller:
 
     def __init__(
         self,
-        store: Store,
+        store: "PollingStore",
         tracker: Tracker,
         heygen: StatusSource | None,
         figures: Figures,
@@ -66,6 +56,7 @@ class Poller:
         self._store, self._tracker, self._heygen, self._figures = store, tracker, heygen, figures
         self._clock, self._owner, self._pace = clock, owner, pace
         self.gate = Gate(pace.cadence, reason=Reason.NO_API_KEY if heygen is None else None)
+        self.account = Account(store, self.gate, owner)
         self.last_tick: datetime | None = None  # the latest that went through
         self._doubt = Doubt()
         self._alone_first = False
@@ -82,8 +73,9 @@ class Poller:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + TICK_SECONDS
+        await self._hear()
         while not self._stopping.is_set() and loop.time() < until:
-            room = self._room()
+            room = await self._room()
             if room <= 0 and self.gate.reason is None and self._polls:
                 await asyncio.wait(self._polls, timeout=TOP_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 continue
@@ -118,7 +110,7 @@ class Poller:
 
     def try_account(self) -> None:
         """The API key is another one: where the last was rejected, ask at once."""
-        self.gate.try_now(self._clock())
+        self.account.take_new_key()
 
     async def flag_overdue(self) -> None:
         """Raise the flag on open translations that have grown too old."""
@@ -152,9 +144,21 @@ class Poller:
     def _batch_size(self) -> int:
         return self._heygen.batch_size if self._heygen is not None else 1
 
-    def _room(self) -> int:
-        room = self.gate.room(self._clock(), self._pace.concurrency - len(self._polls))
-        return 0 if self.gate.reason is not None and self._polls else room
+    async def _hear(self) -> None:
+        """Whether the account rests, or goes on, because another tracker has found so."""
+        before = self.gate.reason
+        await self.account.tick(self._clock())
+        if self.gate.reason is not None and self.gate.reason is not before:
+            log.warning(
+                "polling paused", reason=self.gate.reason, until=str(self.gate.until), told_by=ANOTHER
+            )
+        elif self.gate.reason is None and before is not None:
+            log.warning("polling resumed", after=before, told_by=ANOTHER)
+
+    async def _room(self) -> int:
+        if self.gate.reason is not None and self._polls:
+            return 0
+        return await self.account.room(self._clock(), self._pace.concurrency - len(self._polls))
 
     def _begin(self, claims: list[Claim]) -> None:
         poll = asyncio.create_task(self._poll(claims), name=f"poll {claims[0].video_translate_id}")
@@ -219,7 +223,7 @@ class Poller:
         return await self._heygen.fetch_many(ids, now)
 
     async def _record(self, claims: Sequence[Claim], seen: Sequence[Observation]) -> None:
-        self._listen(seen)
+        await self._listen(seen)
         await self._tracker.record(
             [Record(observation=one, claim=claim) for one, claim in zip(seen, claims, strict=True)]
         )
@@ -230,11 +234,11 @@ class Poller:
             first = next(one.video_translate_id for one in seen if str(one.problem) == problem)
             log.info("poll learnt nothing", id=first, count=count, problem=problem)
 
-    def _listen(self, seen: Sequence[Observation]) -> None:
+    async def _listen(self, seen: Sequence[Observation]) -> None:
         """Whether HeyGen speaks to this account, and knows its translations."""
         for one in seen:
             if one.problem is None or one.problem.kind is ProblemKind.NOT_FOUND:
-                self._resume(one.observed_at)
+                await self._resume(one.observed_at)
         before = self._doubt.is_raised
         self._doubt.hear(seen)
         self._tracker.is_doubted = self._doubt.is_raised
@@ -253,7 +257,7 @@ class Poller:
             reason = Reason.QUOTA_EXCEEDED if error.quota else Reason.RATE_LIMITED
             retry_after = error.retry_after
         known = self.gate.reason
-        until = self.gate.shut(reason, self._clock(), retry_after)
+        until = await self.account.shut(reason, self._clock(), retry_after)
         if self.gate.reason is not known:
             tell = log.warning if reason is Reason.RATE_LIMITED else log.error
             tell(
@@ -274,11 +278,15 @@ class Poller:
     def state(self) -> PollerState:
         """For pages and probes: when it last ticked, and why it rests."""
         return PollerState(
-            self.last_tick, self.gate.reason, self.gate.until, knows_translations=not self._doubt.is_raised
+            self.last_tick,
+            self.gate.reason,
+            self.gate.until,
+            knows_translations=not self._doubt.is_raised,
+            instances=max(1, self.account.instances),
         )
 
-    def _resume(self, asked_at: datetime) -> None:
-        if (reason := self.gate.open(asked_at)) is not None:
+    async def _resume(self, asked_at: datetime) -> None:
+        if (reason := await self.account.open(asked_at)) is not None:
             log.warning("polling resumed", after=reason)
 
 

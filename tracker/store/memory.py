@@ -4,9 +4,11 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tracker.store.tables import tracker_state
+from tracker.store.writer import LostRaceError
 
 
 def recall(connection: Connection, name: str) -> Any:
@@ -21,3 +23,20 @@ def remember(connection: Connection, name: str, value: Any, now: datetime) -> No
     changed = connection.execute(update(tracker_state).where(tracker_state.c.name == name).values(values))
     if changed.rowcount == 0:
         connection.execute(insert(tracker_state).values(name=name, **values))
+
+
+def swap(connection: Connection, name: str, old: Any, new: Any, now: datetime) -> bool:
+    """Compare and set: `new` (None: nothing) in the place of `old`; False where it is something else."""
+    same = (tracker_state.c.name == name, tracker_state.c.value == json.dumps(old))
+    if new is None:
+        return old is None or connection.execute(delete(tracker_state).where(*same)).rowcount == 1
+    values = {"value": json.dumps(new), "updated_at": now}
+    if old is not None:
+        return connection.execute(update(tracker_state).where(*same).values(values)).rowcount == 1
+    if recall(connection, name) is not None:
+        return False
+    try:
+        connection.execute(insert(tracker_state).values(name=name, **values))
+    except IntegrityError as error:  # another tracker was quicker
+        raise LostRaceError from error
+    return True

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
@@ -14,9 +15,10 @@ from tracker.domain.status import Source
 from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
 from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
-from tracker.store import binding, claims, memory, queries, schema, secret_use, submissions
+from tracker.store import binding, claims, instances, memory, queries, schema, secret_use, submissions
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import READERS, Engines
+from tracker.store.news import News, open_news
 from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
@@ -93,10 +95,27 @@ class Repository:
     async def free_claims(self) -> None:
         """Give back what a killed predecessor still held; only for the sole runner of a SQLite file."""
         await self._write(claims.free_all)
+        await self._write(instances.forget_all)
+
+    async def meet(self, name: str, now: datetime, silent_since: datetime) -> int:
+        """Say that the tracker `name` is here, forget the silent ones; returns how many there are."""
+        return await self._write(partial(instances.meet, name=name, now=now, silent_since=silent_since))
+
+    async def leave(self, name: str) -> None:
+        """The tracker `name` polls no more."""
+        await self._write(partial(instances.leave, name=name))
+
+    async def swap(self, name: str, old: Any, new: Any) -> bool:
+        """Remember `new` (None: nothing) where `old` was remembered; False where it was something else."""
+        return await self._write(partial(memory.swap, name=name, old=old, new=new, now=self._clock()))
 
     async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
         """Raise `overdue` on open translations that have grown too old; returns their ids."""
         return await self._write(partial(claims.flag_overdue, now=now, overdue_after=overdue_after))
+
+    def news(self) -> AbstractAsyncContextManager[News]:
+        """What comes back when a change is stored, by whomever, or after some seconds."""
+        return open_news(self._engines.reader)
 
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Whether a webhook or a poll told first of the latest ends, newest first."""

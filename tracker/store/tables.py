@@ -255,6 +255,15 @@ submissions = Table(
     comment="one row per request that asked HeyGen to create translations",
 )
 
+tracker_instances = Table(
+    "tracker_instances",
+    metadata,
+    Column("name", Text, primary_key=True, comment="host and process; claimed_by names it"),
+    Column("started_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False, comment="when it last said that it is there"),
+    comment="the trackers that poll at present; not for other programs",
+)
+
 tracker_state = Table(
     "tracker_state",
     metadata,

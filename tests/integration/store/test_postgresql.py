@@ -1,16 +1,18 @@
 """What only a real PostgreSQL server shows: rivals, a server that goes away, parameters, PgBouncer."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,10 @@ RULES = partial(judge, cadence=Cadence())
 LEASE = timedelta(seconds=60)
 SECONDS_OF_A_SENDER = 8.0
 PATIENCE = 30.0
+CHANGE = (
+    b"INSERT INTO changes (translation_id, old_status, new_status, source, observed_at)"
+    b" SELECT id, 'success', 'pending', 'manual', now() FROM translations"
+)
 
 
 @pytest.fixture
@@ -53,11 +59,15 @@ async def opened(url: str) -> AsyncIterator[Repository]:
         await asyncio.to_thread(store.close)
 
 
-def webhook(name: str) -> Record:
+def webhook(name: str, **told: Any) -> Record:
     """Of a success of the translation `name`."""
     body = as_body(event(video_translate_id=name))
-    seen = observation(Source.WEBHOOK, Status.SUCCESS, video_translate_id=name, url=URL)
+    seen = observation(Source.WEBHOOK, Status.SUCCESS, video_translate_id=name, url=URL, **told)
     return Record(delivery=delivery(body, video_translate_id=name), observation=seen)
+
+
+def registered(name: str | None, **told: Any) -> Record:
+    return Record(observation=observation(Source.MANUAL, video_translate_id=name, **told))
 
 
 async def store_each(store: Repository, names: Sequence[str]) -> list[bool]:
@@ -235,3 +245,45 @@ async def test_behind_pgbouncer_in_transaction_mode_all_is_the_same(
         (200, 400)
     ]
     assert postgresql.execute("SELECT count(*) FROM changes", database) == [(200,)]
+
+
+# Word of changes
+
+
+async def test_each_stored_change_is_told_to_who_listens_once_it_is_committed(
+    postgresql: Server, database: str
+) -> None:
+    with postgresql.connect(database) as listener:
+        listener.execute("LISTEN tracker_changes")
+        async with opened(postgresql.url(database)) as store:
+            long = "x" * 2000
+            await store.apply([registered(None, callback_id=long)], RULES)
+            await store.apply([webhook("a", callback_id="order-42"), webhook("b", callback_id=long)], RULES)
+        told = [json.loads(one.payload) for one in listener.notifies(timeout=5, stop_after=2)]
+
+    ids = dict(postgresql.execute("SELECT video_translate_id, id FROM translations", database))
+    ended = {"old": "pending", "new": "success"}
+    assert told == [
+        {
+            "id": ids["a"],
+            "video_translate_id": "a",
+            "callback_id": "order-42",
+            "old": "pending",
+            "new": "success",
+        },
+        {"id": ids["b"], "video_translate_id": "b", "callback_id": None, "old": "pending", "new": "success"},
+    ]
+
+
+async def test_what_is_undone_is_told_to_nobody(postgresql: Server, database: str) -> None:
+    async with opened(postgresql.url(database)) as store:
+        await store.apply([webhook("a")], RULES)
+        with postgresql.connect(database) as listener, postgresql.connect(database) as rival:
+            listener.execute("LISTEN tracker_changes")
+            with suppress(ZeroDivisionError), rival.transaction():
+                rival.execute(CHANGE)
+                raise ZeroDivisionError
+            rival.execute(CHANGE)
+            told = [one.payload for one in listener.notifies(timeout=5, stop_after=1)]
+            assert len(told) == 1
+            assert list(listener.notifies(timeout=0)) == []

@@ -16,7 +16,8 @@ from tracker.domain.status import Status
 from tracker.errors import KeyRejectedError, RateLimitedError, StoreError, TransientError
 from tracker.polling.discovery import Discovery, Sweeps
 from tracker.polling.gate import Reason
-from tracker.polling.poller import Pace, Poller
+from tracker.polling.pace import Pace
+from tracker.polling.poller import Poller
 from tracker.ports import Record, Recorded
 from tracker.tracking import Tracker
 

@@ -21,7 +21,8 @@ from tracker.errors import (
     TransientError,
 )
 from tracker.polling.gate import Reason
-from tracker.polling.poller import TOLD_ONE_BY_ONE, Pace, Poller
+from tracker.polling.pace import Pace
+from tracker.polling.poller import TOLD_ONE_BY_ONE, Poller
 from tracker.ports import PollerState
 from tracker.tracking import Tracker
 

@@ -1,0 +1,23 @@
+"""How much may happen at once, and for how long."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tracker.domain.cadence import Cadence
+
+LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much may happen at once, and for how long."""
+
+    concurrency: int
+    request_timeout: float  # seconds
+    rate_limit: float  # requests a second
+    cadence: Cadence
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim is held: its wait for a turn, its request, and something to spare."""
+        return timedelta(seconds=self.concurrency / self.rate_limit + self.request_timeout) + LEASE_SPARE
