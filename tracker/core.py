@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tracker import logs
 from tracker.domain.cadence import Cadence
+from tracker.domain.retention import Keep
 from tracker.heygen import v2
 from tracker.heygen.client import HeyGenClient
 from tracker.heygen.creation import Creation
@@ -23,6 +24,7 @@ from tracker.polling.endpoint_watch import EndpointWatch
 from tracker.polling.planner import Planner
 from tracker.polling.poller import Pace, Poller
 from tracker.ports import Clock, PollerState
+from tracker.retention import Retention
 from tracker.settings import Settings
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
@@ -65,6 +67,7 @@ class Core:
     poller: Poller
     metrics: Metrics
     keyring: Keyring
+    retention: Retention
     heygen: HeyGen | None
 
     @property
@@ -90,6 +93,7 @@ class Core:
         self.tracker.cadence = cadence
         self.keyring.configured = settings.signing_secrets
         self.poller.set_pace(_pace(settings, cadence))
+        self.retention.keep = _keep(settings)
         if self.heygen is not None:
             self._adopt_for_heygen(self.heygen, cadence)
 
@@ -113,6 +117,7 @@ class Core:
             oldest_due_age=(now - oldest).total_seconds() if oldest else 0.0,
             poller=self.polling,
             stretch=self.tracker.stretch,
+            backlog=await self.retention.backlog(),
         )
         return text, self.metrics.content_type
 
@@ -140,7 +145,8 @@ async def open_core(
         owner=f"{socket.gethostname()}:{os.getpid()}",
         pace=_pace(settings, cadence),
     )
-    core = Core(settings, repository, tracker, poller, metrics, keyring, heygen=None)
+    retention = Retention(repository, _keep(settings), clock, metrics.pruned)
+    core = Core(settings, repository, tracker, poller, metrics, keyring, retention, heygen=None)
     return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
 
 
@@ -209,13 +215,23 @@ def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock:
 
 def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps:
     listing, adopt = TranslationList(client), core.settings.discover_adopt
-    discovery = Discovery(core.tracker, listing, core.repository, clock, adopt)
+    discovery = Discovery(
+        core.tracker, listing, core.repository, clock, adopt, keep=lambda: core.retention.keep
+    )
     return Sweeps(discovery, _interval(core.settings), clock)
 
 
 def _interval(settings: Settings) -> timedelta | None:
     """Between two sweeps; None: there are none."""
     return timedelta(seconds=settings.discover_interval) if settings.discover_interval else None
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        delivery_bodies=timedelta(seconds=settings.keep_delivery_bodies),
+        deliveries=timedelta(seconds=settings.keep_deliveries),
+        finished=timedelta(seconds=settings.keep_finished) if settings.keep_finished else None,
+    )
 
 
 def _pace(settings: Settings, cadence: Cadence) -> Pace:

@@ -12,7 +12,7 @@ from tracker.ports import PollerState
 
 def samples(metrics: Metrics, **now: Any) -> dict[str, float]:
     told: dict[str, Any] = {"counts": [], "oldest_due_age": 0.0, "poller": PollerState(NOON), "stretch": 1.0}
-    told |= now
+    told |= {"backlog": {}} | now
     text = metrics.expose(told.pop("counts"), **told)
     return {
         one.name + "".join(f"|{value}" for _, value in sorted(one.labels.items())): one.value
