@@ -14,7 +14,6 @@ from sqlalchemy import (
     CursorResult,
     Select,
     Table,
-    and_,
     delete,
     exists,
     func,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 )
 
 from tracker.domain.retention import Kind
-from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES
+from tracker.domain.status import FINAL_STATUSES, Status
 from tracker.store.tables import changes, deliveries, delivery_bodies, submissions, translations
 
 MOST_BYTES = 4 * 1024 * 1024  # of bodies in one transaction
@@ -80,16 +79,17 @@ def _old_deliveries(before: datetime) -> Sequence[ColumnElement[bool]]:
     stays, for it tells when a webhook last came.
     """
     columns = deliveries.c
-    is_open = exists().where(
-        translations.c.video_translate_id == columns.video_translate_id,
-        translations.c.status.in_(OPEN_STATUSES),
+    # Not as EXISTS: PostgreSQL would rather read all that is open than look up a few thousand.
+    named = select(translations.c.status).where(
+        translations.c.video_translate_id == columns.video_translate_id
     )
+    has_ended = func.coalesce(named.scalar_subquery(), Status.SUCCESS).in_(FINAL_STATUSES)
     latest = select(func.max(columns.last_received_at)).scalar_subquery()
     return (
         columns.last_received_at < before,
         columns.last_received_at < latest,
         _is_not_last(deliveries),
-        ~is_open,
+        has_ended,
     )
 
 
@@ -130,10 +130,10 @@ def _old_translations(before: datetime) -> Sequence[ColumnElement[bool]]:
     """Ended, and nothing is left to do: no poll, no flag, and no submission that somebody sees to."""
     columns = translations.c
     busy = exists().where(
-        submissions.c.id == columns.submission_id,
-        or_(submissions.c.next_attempt_at.is_not(None), ~_is_not_last(submissions)),
+        submissions.c.id == columns.submission_id, submissions.c.next_attempt_at.is_not(None)
     )
-    last_changed = select(changes.c.translation_id).order_by(changes.c.id.desc()).limit(1).scalar_subquery()
+    last_submission = select(func.max(submissions.c.id)).scalar_subquery()
+    last_changed = select(changes.c.translation_id).where(~_is_not_last(changes)).scalar_subquery()
     return (
         columns.finished_at < before,
         columns.next_poll_at.is_(None),
@@ -142,6 +142,7 @@ def _old_translations(before: datetime) -> Sequence[ColumnElement[bool]]:
         _is_not_last(translations),
         columns.id != func.coalesce(last_changed, 0),
         ~busy,
+        or_(columns.submission_id.is_(None), columns.submission_id < last_submission),
     )
 
 
@@ -156,8 +157,8 @@ def _prune_translations(connection: Connection, rows: Sequence[Any]) -> int:
 
 
 def _is_not_last(table: Table) -> ColumnElement[bool]:
-    numbers = table.alias()
-    return and_(table.c.id < select(func.max(numbers.c.id)).scalar_subquery())
+    last = select(func.max(table.alias().c.id)).scalar_subquery()
+    return table.c.id < last
 
 
 def _delete(connection: Connection, table: Table, numbers: Sequence[int]) -> int:
