@@ -54,6 +54,10 @@ def opened(path: Path) -> Iterator[Repository]:
         store.close()
 
 
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
 def fill(path: Path) -> None:
     """Thousands of old deliveries with bodies of a page each, and one of today."""
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})"
@@ -76,17 +80,17 @@ async def prune(store: Repository) -> None:
 async def test_the_file_shrinks_but_for_what_the_next_rows_will_need(path: Path) -> None:
     with opened(path) as store:
         fill(path)
-        before = path.stat().st_size
+        before = size(path)
         await prune(store)
 
     assert before > ROWS * PAGE
-    assert path.stat().st_size < (SPARE_PAGES + 300) * PAGE
+    assert size(path) < (SPARE_PAGES + 300) * PAGE
     assert ask(path, "PRAGMA freelist_count", "PRAGMA integrity_check") == [SPARE_PAGES, "ok"]
     assert ask(path, "SELECT COUNT(*) FROM deliveries", "SELECT COUNT(*) FROM delivery_bodies") == [1, 1]
 
 
 @pytest.mark.parametrize("leave", ["nothing", "an empty file"])
-async def test_a_new_file_is_one_that_can_shrink(path: Path, leave: str) -> None:
+def test_a_new_file_is_one_that_can_shrink(path: Path, leave: str) -> None:
     if leave == "an empty file":
         path.touch()
     with opened(path):
@@ -101,7 +105,7 @@ async def test_a_file_of_old_shrinks_once_it_was_vacuumed_as_the_page_says(path:
         fill(path)
         await prune(store)
         assert ask(path, "PRAGMA auto_vacuum", "PRAGMA freelist_count")[0] == 0
-    before = path.stat().st_size
+    before = size(path)
     assert before > ROWS * PAGE
 
     [told] = re.findall(
@@ -109,6 +113,6 @@ async def test_a_file_of_old_shrinks_once_it_was_vacuumed_as_the_page_says(path:
     )
     ask(path, *told.rstrip(";").split("; "))
 
-    assert path.stat().st_size < before / 10
+    assert size(path) < before / 10
     assert ask(path, "PRAGMA auto_vacuum", "PRAGMA journal_mode") == [2, "wal"]
     assert ask(path, "PRAGMA integrity_check") == ["ok"]
