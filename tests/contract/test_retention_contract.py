@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert
 
-from tests.contract.openers import NOON, Opened
+from tests.contract.openers import NOON, Opened, open_postgresql
+from tests.postgres import Server
 from tracker.domain.cadence import Cadence
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
@@ -21,6 +23,9 @@ from tracker.domain.status import Source, Status
 from tracker.domain.verdict import Outcome, judge
 from tracker.ports import Record, Recorded
 from tracker.retention import Retention
+from tracker.store import retention as retention_store
+from tracker.store.engine import open_engines
+from tracker.store.repository import Repository
 from tracker.store.tables import changes, deliveries, delivery_bodies, submissions, translations
 
 pytestmark = pytest.mark.anyio
@@ -355,6 +360,43 @@ async def test_webhooks_are_stored_while_a_backlog_of_many_thousands_is_worked_o
     assert opened.sql("SELECT COUNT(*) FROM translations WHERE video_translate_id LIKE 'w%'") == [(came,)]
     assert deleted == dict.fromkeys(map(str, Kind), 20_000)
     assert await retention.backlog() == dict.fromkeys(map(str, Kind), 0)
+
+
+async def test_two_trackers_on_one_database_delete_everything_once(postgresql: Server) -> None:
+    with open_postgresql(postgresql) as opened:
+        fill(opened, 2_000)
+        other = Repository(open_engines(opened.engines.writer.url.render_as_string()), lambda: NOON)
+        other.open()
+        counted = Counter[str]()
+
+        async def work(store: Repository) -> None:
+            retention = Retention(
+                store, KEEP, lambda: NOON, lambda kind, count: counted.update({kind: count})
+            )
+            while any((await retention.backlog()).values()):
+                await retention.tick()
+
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await asyncio.gather(work(opened.store), work(other))
+        finally:
+            other.close()
+
+        assert (counted["deliveries"], counted["translations"]) == (2_000, 2_000)
+        assert [len(numbers(opened, table)) for table in ("deliveries", "translations", "changes")] == [
+            1,
+            1,
+            1,
+        ]
+
+
+async def test_whoever_comes_while_another_tracker_deletes_leaves_it_to_that(postgresql: Server) -> None:
+    with open_postgresql(postgresql) as opened:
+        fill(opened, 10)
+        with opened.engines.writer.begin() as connection:
+            assert retention_store.prune(connection, kind=Kind.DELIVERIES, before=ago(90), limit=3) == 3
+            assert await prune(opened, Kind.TRANSLATIONS) == 0
+        assert await prune(opened, Kind.TRANSLATIONS) == 10
 
 
 # Plans
