@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tracker import logs
 from tracker.domain.cadence import Cadence
+from tracker.domain.retention import Keep
 from tracker.errors import StoreError
 from tracker.heygen import v2
 from tracker.heygen.client import HeyGenClient
@@ -25,6 +26,7 @@ from tracker.polling.pace import Pace
 from tracker.polling.planner import Planner
 from tracker.polling.poller import Poller
 from tracker.ports import Clock, PollerState
+from tracker.retention import Retention
 from tracker.settings import Settings
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
@@ -67,6 +69,7 @@ class Core:
     poller: Poller
     metrics: Metrics
     keyring: Keyring
+    retention: Retention
     heygen: HeyGen | None
 
     @property
@@ -92,6 +95,7 @@ class Core:
         self.tracker.cadence = cadence
         self.keyring.configured = settings.signing_secrets
         self.poller.set_pace(_pace(settings, cadence))
+        self.retention.keep = _keep(settings)
         if self.heygen is not None:
             self._adopt_for_heygen(self.heygen, cadence)
 
@@ -115,6 +119,7 @@ class Core:
             oldest_due_age=(now - oldest).total_seconds() if oldest else 0.0,
             poller=self.polling,
             stretch=self.tracker.stretch,
+            backlog=await self.retention.backlog(),
         )
         return text, self.metrics.content_type
 
@@ -146,7 +151,8 @@ async def open_core(
         poller.account.share, poller.account.silence = client.share, client.silence
         client.silenced = poller.account.owe_silence
     stack.push_async_callback(_leave, poller)
-    core = Core(settings, repository, tracker, poller, metrics, keyring, heygen=None)
+    retention = Retention(repository, _keep(settings), clock, metrics.pruned)
+    core = Core(settings, repository, tracker, poller, metrics, keyring, retention, heygen=None)
     return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
 
 
@@ -220,13 +226,23 @@ def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock:
 
 def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps:
     listing, adopt = TranslationList(client), core.settings.discover_adopt
-    discovery = Discovery(core.tracker, listing, core.repository, clock, adopt)
+    discovery = Discovery(
+        core.tracker, listing, core.repository, clock, adopt, keep=lambda: core.retention.keep
+    )
     return Sweeps(discovery, _interval(core.settings), clock)
 
 
 def _interval(settings: Settings) -> timedelta | None:
     """Between two sweeps; None: there are none."""
     return timedelta(seconds=settings.discover_interval) if settings.discover_interval else None
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        delivery_bodies=timedelta(seconds=settings.keep_delivery_bodies),
+        deliveries=timedelta(seconds=settings.keep_deliveries),
+        finished=timedelta(seconds=settings.keep_finished) if settings.keep_finished else None,
+    )
 
 
 def _pace(settings: Settings, cadence: Cadence) -> Pace:

@@ -33,6 +33,7 @@ log = structlog.get_logger("tracker.daemon")
 TICK_SECONDS = 1.0
 OVERDUE_SECONDS = 1.0
 STATUS_SECONDS = 5.0
+RETENTION_SECONDS = 60.0
 SUBMISSIONS_SECONDS = 10.0
 ENDPOINT_SECONDS = 3600.0
 CLOSING_SECONDS = 5.0  # beyond TRACKER_STOP_TIMEOUT, for the process to end
@@ -142,6 +143,7 @@ class Daemon:
         if core.heygen is not None:
             _tick_heygen(ticker, core.heygen)
         ticker.every(OVERDUE_SECONDS, "overdue", core.poller.flag_overdue)
+        ticker.every(RETENTION_SECONDS, "retention", core.retention.tick, errand=True)
         if self._manager.is_there:
             ticker.every(STATUS_SECONDS, "status", vitals.tell_status, errand=True)
 

@@ -1,7 +1,7 @@
 """The figures that /metrics shows."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -60,6 +60,10 @@ class Metrics:
             "webhook_endpoint_problem", "1 for each problem of our webhook endpoint", "problem"
         )
         self._instances = self._gauge("instances", "trackers of this database that poll, this one included")
+        self._pruned = self._counter("retention_deleted", "rows deleted because of their age", "kind")
+        self._backlog = self._gauge(
+            "retention_backlog", "rows that are too old and still there, 10,000 at most", "kind"
+        )
         self._stretch = self._gauge(
             "poll_interval_stretch", "by how much webhooks stretch the poll intervals"
         )
@@ -93,6 +97,10 @@ class Metrics:
         """A request went out to HeyGen."""
         self._requests.labels(kind=kind).inc()
 
+    def pruned(self, kind: str, count: int) -> None:
+        """So many rows of this kind were deleted."""
+        self._pruned.labels(kind=kind).inc(count)
+
     def lagged(self, seconds: float) -> None:
         """The event loop came back this late."""
         self._loop_lag.set(seconds)
@@ -104,11 +112,15 @@ class Metrics:
         oldest_due_age: float,
         poller: PollerState,
         stretch: float,
+        backlog: Mapping[str, int],
     ) -> bytes:
         """The exposition text, with what the database holds at this moment; ages in seconds."""
         self._translations.clear()
         for status, attention, count in counts:
             self._translations.labels(status=status, attention=attention or "none").set(count)
+        self._backlog.clear()
+        for kind, count in backlog.items():
+            self._backlog.labels(kind=kind).set(count)
         self._oldest_due.set(oldest_due_age)
         self._stretch.set(stretch)
         self._instances.set(poller.instances)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tracker.domain.decide import Change
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
+from tracker.domain.retention import Kind
 from tracker.domain.status import Attention, Source
 from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome, Verdict
@@ -119,6 +120,25 @@ class Store(Protocol):
 
         One that was asked about within `spacing` before `by` may wait until `spacing` after it.
         """
+        ...
+
+
+class Pruner(Protocol):
+    """What deletes old rows. Every method raises StoreError."""
+
+    async def prune(self, kind: Kind, before: datetime, limit: int) -> int:
+        """Delete at most `limit` rows of this kind that are older; returns how many.
+
+        Fewer where no more can be deleted now. A translation takes its changes along.
+        """
+        ...
+
+    async def count_old(self, kind: Kind, before: datetime, limit: int) -> int:
+        """How many rows of this kind are older; it counts no further than to `limit`."""
+        ...
+
+    async def give_back(self, limit: int) -> int:
+        """Give at most `limit` pages that are free back to the file system; returns how many."""
         ...
 
 

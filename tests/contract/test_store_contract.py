@@ -4,17 +4,14 @@ import asyncio
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.postgres import Server
+from tests.contract.openers import NOON, Opened
 from tracker.domain.cadence import Cadence
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Details, Observation
@@ -23,70 +20,13 @@ from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome, Verdict, judge
 from tracker.errors import StoreError
 from tracker.ports import Claim, Due, Judge, Record, Recorded
-from tracker.store import schema
-from tracker.store.engine import open_engines
-from tracker.store.repository import Repository
 
 pytestmark = pytest.mark.anyio
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
 SPACING = timedelta(seconds=15)
 DEADLINE = 10.0
 by_the_rules: Judge = partial(judge, cadence=Cadence())
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A store, and another program's view of the same database."""
-
-    store: Repository
-    sql: Callable[[str], list[tuple[Any, ...]]]
-
-
-@contextmanager
-def open_sqlite(folder: Path) -> Iterator[Opened]:
-    path = folder / "tracker.db"
-    engines = open_engines(f"sqlite:///{path}")
-    schema.migrate(engines.writer)
-    store = Repository(engines, lambda: NOON)
-    store.open()
-
-    def sql(statement: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-            return connection.execute(statement).fetchall()
-
-    try:
-        yield Opened(store, sql)
-    finally:
-        store.close()
-
-
-@contextmanager
-def open_postgresql(server: Server) -> Iterator[Opened]:
-    with server.migrated() as name:
-        store = Repository(open_engines(server.url(name)), lambda: NOON)
-        store.open()
-        try:
-            yield Opened(store, partial(server.execute, database=name))
-        finally:
-            store.close()
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
-    opener = (
-        open_sqlite(tmp_path)
-        if request.param == "sqlite"
-        else open_postgresql(request.getfixturevalue("postgresql"))
-    )
-    with opener as opened:
-        yield opened
 
 
 def observation(

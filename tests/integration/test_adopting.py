@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tracker.core import Core, clock
+from tracker.domain.retention import Keep
 from tracker.polling.gate import Reason
 from tracker.settings import Settings
 from tracker.tracking import registration
@@ -113,6 +114,17 @@ async def test_secrets_that_were_added_count_and_those_removed_do_not(opened: Op
     core = await opened(webhook_secrets={"old": "whsec_a"})
     adopt(core, webhook_secrets={"new": "whsec_b"}, webhook_secret="whsec_c")
     assert core.keyring.secrets() == {"new": "whsec_b", "main": "whsec_c"}
+
+
+async def test_how_long_rows_are_kept_follows(opened: Open) -> None:
+    core = await opened(heygen_api_key=None)
+    assert await core.retention.backlog() == {"delivery_bodies": 0, "deliveries": 0}
+
+    adopt(core, keep_delivery_bodies=86_400, keep_deliveries=2 * 86_400, keep_finished=3 * 86_400)
+    one, two, three = (timedelta(days=days) for days in (1, 2, 3))
+    assert core.retention.keep == Keep(delivery_bodies=one, deliveries=two, finished=three)
+    text, _ = await core.exposition()
+    assert 'tracker_retention_backlog{kind="translations"} 0.0' in text.decode().splitlines()
 
 
 async def test_sweeps_begin_and_end_as_the_setting_comes_and_goes(opened: Open) -> None:

@@ -12,7 +12,7 @@ from tracker.ports import PollerState
 
 def samples(metrics: Metrics, **now: Any) -> dict[str, float]:
     told: dict[str, Any] = {"counts": [], "oldest_due_age": 0.0, "poller": PollerState(NOON), "stretch": 1.0}
-    told |= now
+    told |= {"backlog": {}} | now
     text = metrics.expose(told.pop("counts"), **told)
     return {
         one.name + "".join(f"|{value}" for _, value in sorted(one.labels.items())): one.value
@@ -134,3 +134,17 @@ def test_two_sets_of_figures_do_not_disturb_each_other() -> None:
     first.polled("changed")
 
     assert "tracker_polls_total|changed" not in samples(second)
+
+
+def test_what_retention_deleted_is_counted_and_its_backlog_is_that_of_this_moment() -> None:
+    metrics = Metrics()
+    metrics.pruned("deliveries", 200)
+    metrics.pruned("deliveries", 3)
+    samples(metrics, backlog={"translations": 7})
+
+    found = samples(metrics, backlog={"deliveries": 10_000})
+
+    assert found["tracker_retention_deleted_total|deliveries"] == 203
+    assert {name: value for name, value in found.items() if name.startswith("tracker_retention_backlog")} == {
+        "tracker_retention_backlog|deliveries": 10_000
+    }

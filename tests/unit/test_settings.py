@@ -227,6 +227,9 @@ WRONG: dict[str, list[str]] = {
     "discover_interval": ["59", "0", "never"],
     "overdue_after": ["never"],
     "give_up_after": ["never"],
+    "keep_delivery_bodies": ["0", "never", "91d"],
+    "keep_deliveries": ["1d", "0", "never"],
+    "keep_finished": ["47h", "0", "never"],
     "stop_timeout": ["-5"],
     "sqlite_synchronous": ["off"],
     "log_level": ["loud", "INFO"],
@@ -295,6 +298,10 @@ def test_no_error_carries_a_secret(tmp_path: Path) -> None:
         (
             {"max_staleness": "30s", "poll_min_interval": "1m"},
             "TRACKER_MAX_STALENESS: is smaller than TRACKER_POLL_MIN_INTERVAL; example: ",
+        ),
+        (
+            {"keep_deliveries": "3d"},
+            "TRACKER_KEEP_DELIVERY_BODIES: is larger than TRACKER_KEEP_DELIVERIES, and a body goes with its ",
         ),
     ],
 )

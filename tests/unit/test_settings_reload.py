@@ -33,6 +33,9 @@ OTHERS: dict[str, Any] = {
     "discover_interval": 3600,
     "overdue_after": 3601,
     "give_up_after": 86_400,
+    "keep_delivery_bodies": 86_400,
+    "keep_deliveries": 8 * 86_400,
+    "keep_finished": 86_400 * 365,
     "log_level": "debug",
 }
 

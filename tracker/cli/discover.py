@@ -39,7 +39,15 @@ def discover(
     async def work(core: Core) -> tuple[Report, Adoption]:
         policy = given or core.settings.discover_adopt
         listing = TranslationList(_heygen(core).client)
-        discovery = Discovery(core.tracker, listing, core.repository, clock, policy, _show_progress)
+        discovery = Discovery(
+            core.tracker,
+            listing,
+            core.repository,
+            clock,
+            policy,
+            told=_show_progress,
+            keep=lambda: core.retention.keep,
+        )
         return await discovery.sweep(restart=restart), policy
 
     report, policy = with_core(config, work, create=True)

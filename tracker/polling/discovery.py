@@ -8,6 +8,8 @@ from typing import Any
 import structlog
 
 from tracker.domain.adoption import Adoption
+from tracker.domain.observation import Observation
+from tracker.domain.retention import Keep
 from tracker.errors import HeyGenError, RefusedError
 from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, record_page
 from tracker.ports import Clock, Listing, Memory, Page, Record
@@ -67,7 +69,7 @@ class Discovery:
     """Sweeps through the list. An interrupted sweep is resumed where it stopped, also by another process,
     as long as that adopts the same.
 
-    `told` hears of each page.
+    `told` hears of each page. What `keep` does not keep is not adopted: it would only be deleted again.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class Discovery:
         clock: Clock,
         adopt: Adoption,
         told: Callable[[Report], None] = lambda _report: None,
+        keep: Callable[[], Keep] = Keep,
     ) -> None:
         self._tracker, self._listing, self._memory, self._clock = tracker, listing, memory, clock
-        self._adopt, self._told = adopt, told
+        self._adopt, self._told, self._keep = adopt, told, keep
         self._report = Report()
         self._progress = _Progress()
 
@@ -150,7 +153,7 @@ class Discovery:
 
     async def _record(self, page: Page) -> None:
         """One page in one transaction."""
-        records = [Record(observation=seen, adopt=self._adopt.takes(seen)) for seen in page.observations]
+        records = [Record(observation=seen, adopt=self._takes(seen)) for seen in page.observations]
         results = await record_page(self._tracker, records, self._remember)
         stored = [one for one in results if one is not None]
         known = self._report
@@ -164,6 +167,9 @@ class Discovery:
             pages=known.pages + 1,
         )
         self._told(self._report)
+
+    def _takes(self, seen: Observation) -> bool:
+        return self._adopt.takes(seen) and not self._keep().is_past(seen, self._clock())
 
     async def _remember(self) -> None:
         await self._memory.remember(MEMORY, self._progress.as_json())

@@ -14,6 +14,7 @@ from tracker.settings.values import (
     BaseUrl,
     EndpointUrl,
     HeaderSecret,
+    KeptTime,
     Seconds,
     Secret,
     Where,
@@ -104,6 +105,13 @@ class Settings(BaseModel):
     )
     overdue_after: Seconds = setting(3600, "age at which a translation is flagged overdue", "1h", live=True)
     give_up_after: Seconds = setting(7 * 86400, "age at which polling becomes daily", "7d", live=True)
+    keep_delivery_bodies: Seconds = setting(
+        7 * 86400, "age at which the body and headers of a delivery are deleted", "7d", live=True
+    )
+    keep_deliveries: KeptTime = setting(90 * 86400, "age at which a delivery is deleted", "90d", live=True)
+    keep_finished: KeptTime | None = setting(
+        None, "time after its end at which a translation is deleted; none: never", "365d", live=True
+    )
     stop_timeout: Annotated[Seconds, Field(ge=3)] = setting(20, "seconds the daemon may take to stop", "20")
     sqlite_synchronous: Literal["full", "normal"] = setting(
         "full", "full: what was answered survives a power cut; normal: a crash of the program", "full"
@@ -125,6 +133,11 @@ class Settings(BaseModel):
         if self.max_staleness < self.poll_min_interval:
             raise SettingsError(
                 "TRACKER_MAX_STALENESS: is smaller than TRACKER_POLL_MIN_INTERVAL; example: 60"
+            )
+        if self.keep_delivery_bodies > self.keep_deliveries:
+            raise SettingsError(
+                "TRACKER_KEEP_DELIVERY_BODIES: is larger than TRACKER_KEEP_DELIVERIES, "
+                "and a body goes with its delivery; example: 2d"
             )
         if self.webhook_secret and "main" in self.webhook_secrets:
             raise SettingsError(

@@ -70,7 +70,7 @@ def _shown(value: object) -> str:
         return f"[{', '.join('***' for _ in value)}]"
     if isinstance(value, SecretStr):
         return "***"
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:

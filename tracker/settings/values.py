@@ -92,6 +92,8 @@ def check_absolute(path: Path) -> Path:
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=10 * 365 * 86400)]
+# HeyGen sends a webhook again for a day: until then it has to be known, and what it is about as well.
+KeptTime = Annotated[Seconds, Field(ge=2 * 86400)]
 Secret = Annotated[SecretStr, BeforeValidator(strip), Field(min_length=1)]
 HeaderSecret = Annotated[Secret, AfterValidator(check_header)]
 Where = Annotated[Address, BeforeValidator(parse_address)]

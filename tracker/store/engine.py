@@ -72,7 +72,9 @@ def open_engines(database_url: str, *, synchronous: str = "full") -> Engines:
         return _open_postgresql(url)
     writer = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     reader = create_engine(url, pool_size=READERS, max_overflow=0, hide_parameters=True)
-    pragmas = ["journal_mode = WAL", f"synchronous = {synchronous.upper()}", "foreign_keys = ON"]
+    # auto_vacuum counts while the file is still empty, and the change to WAL writes its first page.
+    pragmas = ["auto_vacuum = INCREMENTAL", "journal_mode = WAL"]
+    pragmas += [f"synchronous = {synchronous.upper()}", "foreign_keys = ON"]
     _prepare_sqlite(writer, begin="BEGIN IMMEDIATE", pragmas=pragmas)
     _prepare_sqlite(reader, begin="BEGIN", pragmas=["query_only = ON"])
     return Engines(writer, reader)

@@ -11,11 +11,22 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from tracker.domain.retention import Kind
 from tracker.domain.status import Source
 from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
 from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
-from tracker.store import binding, claims, instances, memory, queries, schema, secret_use, submissions
+from tracker.store import (
+    binding,
+    claims,
+    instances,
+    memory,
+    queries,
+    retention,
+    schema,
+    secret_use,
+    submissions,
+)
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import READERS, Engines
 from tracker.store.news import News, open_news
@@ -197,6 +208,18 @@ class Repository:
     async def secret_use(self) -> dict[str, tuple[datetime, int]]:
         """When each webhook secret last signed a webhook, and how many it signed, by name."""
         return await self._read(secret_use.secret_use)
+
+    async def prune(self, kind: Kind, before: datetime, limit: int) -> int:
+        """Delete at most `limit` rows of this kind that are older; returns how many."""
+        return await self._write(partial(retention.prune, kind=kind, before=before, limit=limit))
+
+    async def count_old(self, kind: Kind, before: datetime, limit: int) -> int:
+        """How many rows of this kind are older; it counts no further than to `limit`."""
+        return await self._read(partial(retention.count_old, kind=kind, before=before, limit=limit))
+
+    async def give_back(self, limit: int) -> int:
+        """Give at most `limit` free pages of the SQLite file back to the file system; returns how many."""
+        return await self._write(partial(retention.give_back, limit=limit))
 
     async def list_translations(
         self,

@@ -62,6 +62,8 @@ TIMES = (
 )
 IS_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OPEN_STATUSES)})"
 IS_FINAL = f"status IN ({', '.join(repr(str(status)) for status in FINAL_STATUSES)})"
+# It has ended, and neither a poll nor a person has anything left to do.
+IS_SETTLED = "finished_at IS NOT NULL AND next_poll_at IS NULL AND attention IS NULL"
 
 translations = Table(
     "translations",
@@ -141,6 +143,12 @@ translations = Table(
         postgresql_where=text("attention IS NOT NULL"),
     ),
     Index("ix_translations_url_expires_at", "url_expires_at"),
+    Index(
+        "ix_translations_finished",
+        "finished_at",
+        sqlite_where=text(IS_SETTLED),
+        postgresql_where=text(IS_SETTLED),
+    ),
     Index(
         "ix_translations_submission_id",
         "submission_id",

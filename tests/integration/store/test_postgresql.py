@@ -264,14 +264,8 @@ async def test_each_stored_change_is_told_to_who_listens_once_it_is_committed(
     ids = dict(postgresql.execute("SELECT video_translate_id, id FROM translations", database))
     ended = {"old": "pending", "new": "success"}
     assert told == [
-        {
-            "id": ids["a"],
-            "video_translate_id": "a",
-            "callback_id": "order-42",
-            "old": "pending",
-            "new": "success",
-        },
-        {"id": ids["b"], "video_translate_id": "b", "callback_id": None, "old": "pending", "new": "success"},
+        {"id": ids[name], "video_translate_id": name, "callback_id": callback_id, **ended}
+        for name, callback_id in (("a", "order-42"), ("b", None))
     ]
 
 

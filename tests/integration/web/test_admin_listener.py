@@ -46,7 +46,7 @@ def create_app(
 ) -> Starlette:
     async def expose() -> tuple[bytes, str]:
         counts = await core.repository.counts()
-        text = core.metrics.expose(counts, oldest_due_age=0.0, poller=poller(), stretch=1.0)
+        text = core.metrics.expose(counts, oldest_due_age=0.0, poller=poller(), stretch=1.0, backlog={})
         return text, core.metrics.content_type
 
     admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose)

@@ -13,6 +13,7 @@ from tests.builders import NOON, after
 from tests.fakes import STORE_IS_DOWN
 from tests.unit.polling.listed import FakeListing, House, listed, logged, open_house, page, times
 from tracker.domain.adoption import Adoption
+from tracker.domain.retention import Keep
 from tracker.domain.status import Status
 from tracker.errors import (
     KeyRejectedError,
@@ -66,6 +67,26 @@ async def test_a_sweep_changes_binds_and_adopts(house: House) -> None:
     again = await discovery(house).sweep()
     assert again == Report(listed=3, pages=2)
     assert house.sql("SELECT count(*) FROM changes") == [(3,)]
+
+
+async def test_what_would_be_deleted_again_is_not_adopted_and_what_is_known_is_brought_up_to_date(
+    house: House,
+) -> None:
+    long_ago = timedelta(days=31).total_seconds()
+    await house.track("known")
+    house.listing.of(
+        page(
+            listed("recent", Status.SUCCESS),
+            listed("still-open", age=long_ago),
+            listed("known", Status.SUCCESS, age=long_ago),
+            listed("past", Status.SUCCESS, age=long_ago),
+        )
+    )
+
+    report = await discovery(house, keep=lambda: Keep(finished=timedelta(days=30))).sweep()
+
+    assert (report.listed, report.new, report.changed) == (4, 2, 3)
+    assert house.statuses() == {"known": "success", "recent": "success", "still-open": "running"}
 
 
 @pytest.mark.parametrize(("policy", "there"), [("none", []), ("prefix:order-", ["mine"])])
