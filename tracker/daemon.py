@@ -15,9 +15,9 @@ from tracker import logs
 from tracker.core import Core, HeyGen, clock, open_core, open_database
 from tracker.errors import SettingsError, TrackerError
 from tracker.heygen import webhook
+from tracker.opening import Opening
 from tracker.polling.scheduler import Ticker
 from tracker.settings import PREFIX, Address, Settings
-from tracker.store import schema
 from tracker.store.engine import Engines
 from tracker.store.lock import sole_runner
 from tracker.systemd import Manager
@@ -89,27 +89,21 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         with sole_runner(self._settings.database_url.get_secret_value()):
             engines = open_database(self._settings)
-            is_ours = engines.writer.dialect.name == "sqlite"
-            if is_ours:
-                await self._migrate(engines)
-            async with AsyncExitStack() as stack:
-                core = await open_core(self._settings, engines, stack)
-                if is_ours:
-                    await core.repository.free_claims()
-                await self._serve(core)
+            await Opening(self._manager, self._stop, self._settings.database_wait).prepare(engines)
+            if not self._stop.is_set():
+                await self._open(engines)
         if self._failure is not None:
             log.error("stopped", failure=self._failure)
             return 1
         log.info("stopped")
         return 0
 
-    async def _migrate(self, engines: Engines) -> None:
-        """Bring the schema up to date; what a large database needs for it is not held against us."""
-        self._manager.status("bringing the database's schema up to date")
-        async with self._manager.patience():
-            before, after = await asyncio.to_thread(schema.migrate, engines.writer)
-        if before != after:
-            log.info("schema migrated", before=before, after=after)
+    async def _open(self, engines: Engines) -> None:
+        async with AsyncExitStack() as stack:
+            core = await open_core(self._settings, engines, stack)
+            if engines.writer.dialect.name == "sqlite":  # which is ours alone
+                await core.repository.free_claims()
+            await self._serve(core)
 
     async def _serve(self, core: Core) -> None:
         """Everything between the store's opening and its closing."""

@@ -230,6 +230,7 @@ WRONG: dict[str, list[str]] = {
     "keep_delivery_bodies": ["0", "never", "91d"],
     "keep_deliveries": ["1d", "0", "never"],
     "keep_finished": ["47h", "0", "never"],
+    "database_wait": ["-1", "soon"],
     "stop_timeout": ["-5"],
     "sqlite_synchronous": ["off"],
     "log_level": ["loud", "INFO"],

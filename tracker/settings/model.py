@@ -112,6 +112,9 @@ class Settings(BaseModel):
     keep_finished: KeptTime | None = setting(
         None, "time after its end at which a translation is deleted; none: never", "365d", live=True
     )
+    database_wait: Annotated[Seconds, Field(ge=0)] = setting(
+        60, "seconds that a start waits for a PostgreSQL server that does not answer", "300"
+    )
     stop_timeout: Annotated[Seconds, Field(ge=3)] = setting(20, "seconds the daemon may take to stop", "20")
     sqlite_synchronous: Literal["full", "normal"] = setting(
         "full", "full: what was answered survives a power cut; normal: a crash of the program", "full"
