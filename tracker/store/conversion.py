@@ -53,7 +53,7 @@ class Converter:
         self._strict = to_postgresql  # SQLite takes texts of any length and numbers of any size
         self._names = [column.name for column in table.columns]
         self._fit = [self._fitter(column) for column in table.columns]
-        [self._key] = [number for number, column in enumerate(table.columns) if column.primary_key]
+        self._key = next(number for number, column in enumerate(table.columns) if column.primary_key)
 
     def __call__(self, values: Sequence[Any]) -> Row:
         """The row, for an INSERT; `values` are those of the table's columns in their order."""
@@ -73,8 +73,10 @@ class Converter:
             return lambda value, key: self._of(bytes, value, key, column.name)
         if isinstance(kind, Double):
             return lambda value, key: float(self._of((int, float), value, key, column.name))
-        bound = INT32 if type(kind) is Integer and self._strict else INT64
-        return lambda value, key: self._whole(value, key, column.name, bound)
+        if isinstance(kind, Integer):
+            bound = INT32 if type(kind) is Integer and self._strict else INT64
+            return lambda value, key: self._whole(value, key, column.name, bound)
+        raise TypeError(f"{column} is of a type that nobody has thought of: {kind!r}")
 
     def _time(self, value: Any, key: Any, column: str) -> datetime:
         try:

@@ -184,7 +184,7 @@ def _insert(writing: Connection, table: Table, batch: list[Row]) -> None:
         else:
             writing.execute(insert(table), batch)
     except (driver.Error, DBAPIError) as error:
-        [key] = table.primary_key.columns
+        key = next(iter(table.primary_key.columns))
         [reason, *_] = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise StoreError(
             f"{table.name}, rows {batch[0][key.name]} to {batch[-1][key.name]}: {reason}; nothing was copied"
