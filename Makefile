@@ -69,7 +69,7 @@ test: $(INSTALLED_DEV) $(BOXED) ## every test, with coverage; the core must be c
 	$(BIN)/coverage report --fail-under=100 --include='$(FULLY_COVERED)'
 
 .PHONY: bench
-bench: $(INSTALLED_DEV) ## what polling costs, how late it is and what a batch saves, in ratios; ten minutes
+bench: $(INSTALLED_DEV) ## what polling costs, how late it is, what a batch saves, and how large rows are; ten minutes
 	$(BIN)/python -m tests.bench
 
 .PHONY: format

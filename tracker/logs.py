@@ -64,6 +64,7 @@ def configure(*, level: str, as_json: bool, journal: bool, secrets: Sequence[str
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in QUIET:  # httpx logs whole urls at INFO
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # the error is raised as well
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that one call is not over yet is no news
     structlog.configure(
         processors=[

@@ -42,13 +42,15 @@ class Opening:
         latest, pause = loop.time() + self._patience, FIRST_PAUSE
         while not self._stop.is_set():
             try:
-                return await asyncio.to_thread(schema.check, engines.reader)
+                await asyncio.to_thread(schema.check, engines.reader)
             except SchemaError:  # it answers, and waiting does not help
                 raise
             except StoreError as error:
                 if loop.time() + pause > latest:
                     raise
                 self._tell(error, is_first=pause == FIRST_PAUSE)
+            else:
+                return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(pause * 2, LONGEST_PAUSE)

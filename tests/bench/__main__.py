@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import intake
+from tests.bench import intake, sizes
 from tests.end_to_end.processes import Daemon, Simulator, Stage
 from tracker.simulator.truth import Truth
 
@@ -178,7 +178,7 @@ def show(figures: Sequence[Figures]) -> None:
 
 
 def main() -> None:
-    """All cases, or those whose names are given: `python -m tests.bench "v3 1,000" intake`."""
+    """All cases, or those whose names are given: `python -m tests.bench "v3 1,000" sizes`."""
     wanted = sys.argv[1:]
     figures = []
     for case in CASES:
@@ -189,6 +189,8 @@ def main() -> None:
         show(figures)
     if not wanted or "intake" in wanted:
         intake.main()
+    if not wanted or "sizes" in wanted:
+        sizes.main()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import typer
 
 from tracker.cli import common, demo, service, translations, webhook
 from tracker.cli.common import Config, err, exit_code
+from tracker.cli.copy_database import copy_database
 from tracker.cli.discover import discover
 from tracker.cli.simulate import simulate
 from tracker.cli.submit import submit
@@ -50,6 +51,7 @@ def root(
 VERBS: dict[Callable[..., Any], str] = {
     service.run: "tracker run --config /etc/tracker/tracker.toml",
     service.migrate: "tracker migrate",
+    copy_database: "tracker copy-database --to postgresql://tracker@db.example/tracker",
     submit: 'tracker submit --video-url https://example.com/talk.mp4 --language "Spanish (Spain)"',
     translations.add: "tracker add 7544c0b52ada44fda693a15b1181b5b4-es --callback-id order-42",
     translations.list_: "tracker list --status failed --json",
