@@ -11,7 +11,7 @@ fail() {
     exit 2
 }
 [ "$(id -u)" -eq 0 ] || fail "tracker's database belongs to the service: run this as root, sudo tracker ..."
-unit=$(systemctl cat tracker.service) || fail "there is no tracker.service yet: $program units"
+unit=$(systemctl cat tracker.service 2>/dev/null || systemctl cat tracker@.service 2>/dev/null) || fail "there is no tracker.service yet: $program units"
 
 # systemd-run takes $ for the beginning of a variable, and $$ for a $.
 for word; do

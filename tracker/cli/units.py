@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -19,25 +19,46 @@ from tracker.errors import InputError
 PACKAGE = Path(tracker.__file__).parent
 SHIPPED = "/opt/tracker/bin/tracker"  # stands in the shipped files for the real path
 UNITS = ("tracker.service", "tracker.socket", "tracker-admin.socket")
+TEMPLATES = {"tracker@.service": UNITS[0], "tracker@.socket": UNITS[1], "tracker-admin@.socket": UNITS[2]}
 EXAMPLES = ("tracker.toml", "tracker.sh")
+FILES = (*UNITS, *TEMPLATES, *EXAMPLES)
+SEVERAL = {  # what is different in the templates; the port is one, and the kernel shares the webhooks out
+    "tracker.service": "tracker@%i.service",
+    "tracker.socket": "tracker@%i.socket",
+    "tracker-admin.socket": "tracker-admin@%i.socket",
+    "After=network.target": "After=network.target postgresql.service",
+    "Description=tracker:": "Description=tracker %i:",
+    "ListenStream=127.0.0.1:8321": "ListenStream=127.0.0.1:8321\nReusePort=yes",
+    "ListenStream=127.0.0.1:8322": "ListenStream=/run/tracker/admin-%i.sock\nSocketMode=0600",
+}
 MARK = "# Written by `tracker units`."
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - the sandbox shows none of them
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-@:,=~")
 
 RELOAD = "systemctl daemon-reload"
 FIRST_START = "systemctl enable --now tracker.service"  # and with it the sockets
+FIRST_SEVERAL = "systemctl enable --now tracker@1.service tracker@2.service  # as many as you like"
+RESTART_SEVERAL = "systemctl restart 'tracker@*.service'"
+RESTART_SOCKETS_SEVERAL = "systemctl restart 'tracker@*.socket' 'tracker-admin@*.socket' 'tracker@*.service'"
 RESTART = "systemctl restart tracker.service"
 RESTART_SOCKETS = "systemctl restart tracker.socket tracker.service"  # PartOf= brings the admin socket
 UP_TO_DATE = f"the units are up to date; a new version of tracker is taken up by: {RESTART}"
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where systemd looks for units.")]
 Print = Annotated[
-    str | None, typer.Option("--print", metavar="NAME", help=f"Print one of {', '.join(UNITS + EXAMPLES)}.")
+    str | None, typer.Option("--print", metavar="NAME", help=f"Print one of {', '.join(FILES)}.")
+]
+Several = Annotated[
+    bool,
+    typer.Option("--several", help="Templates for several trackers on one PostgreSQL, tracker@1 and so on."),
 ]
 
 
 def units(
-    directory: Directory = Path("/etc/systemd/system"), show: Print = None, as_json: AsJson = False
+    directory: Directory = Path("/etc/systemd/system"),
+    several: Several = False,
+    show: Print = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the systemd units of this installation, and say what to do next."""
     program = this_program()
@@ -48,7 +69,7 @@ def units(
     if not directory.is_dir():
         raise InputError(f"there is no folder {directory}; systemd looks in /etc/systemd/system")
     refuse_hidden(what_it_runs_from())
-    states = write(directory, program)
+    states = write(directory, program, tuple(TEMPLATES) if several else UNITS)
     steps = next_steps(states)
     if as_json:
         print_json({"files": {str(directory / name): state for name, state in states.items()}, "next": steps})
@@ -87,11 +108,24 @@ def refuse_hidden(paths: Iterable[Path]) -> None:
 
 def shipped(name: str, program: Path) -> str:
     """A file as it is shipped, with `program` in it; raises InputError."""
-    if name not in UNITS + EXAMPLES:
-        raise InputError(f"there is no file {name} to print; there are {', '.join(UNITS + EXAMPLES)}")
+    if name not in FILES:
+        raise InputError(f"there is no file {name} to print; there are {', '.join(FILES)}")
+    if name in TEMPLATES:
+        return templated(shipped(TEMPLATES[name], program))
     packed = PACKAGE / "units"
     text = ((packed if packed.is_dir() else PACKAGE.parent / "systemd") / name).read_text()
     return text.replace(SHIPPED, quoted(program) if name in UNITS else shlex.quote(str(program)))
+
+
+def templated(text: str) -> str:
+    """A unit as one of several: they share port, settings and state, and each has an admin socket."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            for old, new in SEVERAL.items():
+                line = line.replace(old, new)
+        lines.append(line)
+    return "\n".join([*lines, ""])
 
 
 def quoted(program: Path) -> str:
@@ -103,9 +137,9 @@ def quoted(program: Path) -> str:
     return escaped if PLAIN.issuperset(text) else f'"{escaped}"'
 
 
-def write(directory: Path, program: Path) -> dict[str, str]:
+def write(directory: Path, program: Path, names: Sequence[str] = UNITS) -> dict[str, str]:
     """Write the units that are not there yet, or differ; all or none. Raises InputError."""
-    texts = {name: shipped(name, program) for name in UNITS}
+    texts = {name: shipped(name, program) for name in names}
     try:
         states = {name: _state(directory / name, text) for name, text in texts.items()}
         _put(directory, {name: texts[name] for name, state in states.items() if state != "unchanged"})
@@ -147,10 +181,13 @@ def _put(directory: Path, texts: Mapping[str, str]) -> None:
 
 def next_steps(states: Mapping[str, str]) -> list[str]:
     """The commands that bring into force what was written."""
+    several = not set(TEMPLATES).isdisjoint(states)
     if "written" in states.values():
-        return [RELOAD, FIRST_START]
+        return [RELOAD, FIRST_SEVERAL if several else FIRST_START]
     changed = [name for name, state in states.items() if state == "updated"]
     if not changed:
         return []
     sockets = any(name.endswith(".socket") for name in changed)  # a listener takes up a change when it opens
+    if several:
+        return [RELOAD, RESTART_SOCKETS_SEVERAL if sockets else RESTART_SEVERAL]
     return [RELOAD, RESTART_SOCKETS if sockets else RESTART]

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from tracker.cli.units import (
-    EXAMPLES,
+    FILES,
+    FIRST_SEVERAL,
     FIRST_START,
     MARK,
     PACKAGE,
     RELOAD,
     RESTART,
+    RESTART_SEVERAL,
     RESTART_SOCKETS,
+    RESTART_SOCKETS_SEVERAL,
+    TEMPLATES,
     UNITS,
     _put,
     next_steps,
@@ -180,10 +184,33 @@ def test_it_says_what_to_do_next(states: list[str], steps: list[str]) -> None:
     assert next_steps(dict(zip(UNITS, states, strict=True))) == steps
 
 
+@pytest.mark.parametrize(
+    ("states", "steps"),
+    [
+        (["written"] * 3, [RELOAD, FIRST_SEVERAL]),
+        (["updated", "unchanged", "unchanged"], [RELOAD, RESTART_SEVERAL]),
+        (["unchanged", "unchanged", "updated"], [RELOAD, RESTART_SOCKETS_SEVERAL]),
+    ],
+)
+def test_of_templates_too(states: list[str], steps: list[str]) -> None:
+    assert next_steps(dict(zip(TEMPLATES, states, strict=True))) == steps
+
+
+def test_templates_name_their_instance_and_share_the_port(tmp_path: Path) -> None:
+    assert write(tmp_path, PROGRAM, tuple(TEMPLATES)) == dict.fromkeys(TEMPLATES, "written")
+
+    found = contents(tmp_path)
+    lines = [line for text in found.values() for line in text.splitlines() if not line.startswith("#")]
+    named = [line for line in lines if ".service" in line or ".socket" in line]
+    assert [line for line in named if "@%i." not in line and "postgresql" not in line] == []
+    assert "ListenStream=127.0.0.1:8321\nReusePort=yes\n" in found["tracker@.socket"]
+    assert "ListenStream=/run/tracker/admin-%i.sock\n" in found["tracker-admin@.socket"]
+
+
 # The verb
 
 
-@pytest.mark.parametrize("name", UNITS + EXAMPLES)
+@pytest.mark.parametrize("name", FILES)
 def test_each_shipped_file_can_be_printed(tracker: Program, name: str) -> None:
     ran = tracker("units", "--print", name, database_url=None)
 
