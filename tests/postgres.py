@@ -29,6 +29,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
     "max_connections": "200",
+    "max_prepared_transactions": "5",
     "shared_buffers": "32MB",
     "lc_messages": "C",
 }
