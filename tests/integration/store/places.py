@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.postgres import Server
 
 SCHEMA_ON_POSTGRESQL = """
@@ -56,6 +58,9 @@ class OnPostgresql:
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         return self._server.execute(statement, self._name)
+
+    def connect(self) -> "psycopg.Connection[Any]":
+        return self._server.connect(self._name)
 
 
 Place = OnSqlite | OnPostgresql
