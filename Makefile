@@ -72,8 +72,8 @@ test: $(INSTALLED_DEV) $(BOXED) ## every test, with coverage; the core must be c
 bench: $(INSTALLED_DEV) ## what polling costs, how late it is and what a batch saves, in ratios; ten minutes
 	$(BIN)/python -m tests.bench
 
-.PHONY: recorded-queries
-recorded-queries: $(INSTALLED_DEV) ## write down what this version's store says in SQL, for the migrations after it
+.PHONY: queries
+queries: $(INSTALLED_DEV) ## write down what this version's store says in SQL, for the migrations after it
 	@$(BIN)/python -m tests.recorded_queries
 
 .PHONY: format

@@ -1,6 +1,6 @@
 """The SQL of a version's store, kept beside the tests: each later schema must still bear it.
 
-`make recorded-queries` writes down what this version says, for its schema. What was released is never
+`make queries` writes down what this version says, for its schema. What was released is never
 written again: it is what a daemon of that release says while the schema is already the next one's.
 """
 

@@ -91,6 +91,7 @@ class Daemon:
             is_ours = engines.writer.dialect.name == "sqlite"
             if is_ours:
                 await self._migrate(engines)
+            await asyncio.to_thread(schema.check_writable, engines.writer)
             async with AsyncExitStack() as stack:
                 core = await open_core(self._settings, engines, stack)
                 if is_ours:

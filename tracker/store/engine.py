@@ -42,6 +42,10 @@ def parse_url(database_url: str) -> URL:
         raise SettingsError(
             f"TRACKER_DATABASE_URL: {url.get_backend_name()} is not supported; use sqlite or postgresql"
         )
+    if "@" in (url.host or ""):  # or the end of the password would be told as the host's name
+        raise SettingsError(
+            "TRACKER_DATABASE_URL: a password with @ : / or % in it must be written as %40 %3A %2F %25"
+        )
     if url.get_backend_name() == "sqlite" and sqlite_path(url) is None:
         raise SettingsError("TRACKER_DATABASE_URL: SQLite needs a file; example: sqlite:///tracker.db")
     return url

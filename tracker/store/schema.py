@@ -146,6 +146,19 @@ def check(reader: Engine) -> None:
         raise SchemaError(f"the database's schema {found} is older than this program's; run: tracker migrate")
 
 
+def check_writable(writer: Engine) -> None:
+    """Raise StoreError where PostgreSQL takes no writes: a standby, or a user that may only read."""
+    if writer.dialect.name == "sqlite":
+        return
+    with translated(), writer.connect() as connection:
+        read_only = connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+    if read_only:
+        raise StoreError(
+            "the database is read-only; TRACKER_DATABASE_URL must name the primary server, "
+            "and default_transaction_read_only be off"
+        )
+
+
 def refuse_unknown(found: str | None) -> None:
     """Raise SchemaError for a revision that this program has never heard of."""
     if found is not None and found not in known_revisions():
