@@ -72,6 +72,10 @@ test: $(INSTALLED_DEV) $(BOXED) ## every test, with coverage; the core must be c
 bench: $(INSTALLED_DEV) ## what polling costs, how late it is, what a batch saves, and how large rows are; ten minutes
 	$(BIN)/python -m tests.bench
 
+.PHONY: queries
+queries: $(INSTALLED_DEV) ## write down what this version's store says in SQL, for the migrations after it
+	@$(BIN)/python -m tests.recorded_queries
+
 .PHONY: format
 format: $(INSTALLED_DEV) ## put the code into the house format
 	$(BIN)/ruff format .

@@ -1,4 +1,7 @@
-"""Runs migrations on the connection handed over by tracker.store.schema, or on TRACKER_DATABASE_URL."""
+"""Runs migrations on the connection handed over by tracker.store.schema, or on TRACKER_DATABASE_URL.
+
+Offline it writes them down as SQL, for tracker.store.migration_plan.
+"""
 
 from alembic import context
 from sqlalchemy import Connection
@@ -17,11 +20,22 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-if context.is_offline_mode():
-    raise SystemExit("tracker's migrations look at the database; run them online: tracker migrate")
+def write(dialect: str) -> None:
+    """Write down what would run; each migration is a transaction of its own."""
+    context.configure(
+        dialect_name=dialect, target_metadata=metadata, literal_binds=True, transaction_per_migration=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
 
 handed_over = context.config.attributes.get("connection")
-if handed_over is not None:
+dialect = context.config.attributes.get("dialect")
+if context.is_offline_mode():
+    if dialect is None:
+        raise SystemExit("alembic does not know which database this is for; run: tracker migrate --plan")
+    write(dialect)
+elif handed_over is not None:
     run(handed_over)
 else:
     from tracker.settings import load_settings

@@ -29,6 +29,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
     "max_connections": "200",
+    "max_prepared_transactions": "5",
     "shared_buffers": "32MB",
     "lc_messages": "C",
 }
@@ -101,6 +102,13 @@ class Server:
         return psycopg.connect(
             host=str(self.folder), user=USER, dbname=database, autocommit=True, options=options
         )
+
+    def ask_for_password(self, user: str, password: str) -> None:
+        """Add a user that is let in with this password alone."""
+        self.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT pg_reload_conf()")
 
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:

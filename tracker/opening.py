@@ -28,6 +28,8 @@ class Opening:
                 await self._migrate(engines)
             else:
                 await self._await(engines)
+        if not self._stop.is_set():
+            await asyncio.to_thread(schema.check_writable, engines.writer)
 
     async def _migrate(self, engines: Engines) -> None:
         """What a large database needs for it is not held against us."""

@@ -44,10 +44,12 @@ def wait(
 ) -> None:
     """Wait until translations have ended. Exit code 0: all succeeded, 1: any failed, 4: time-out."""
     wanted = list(dict.fromkeys(ids))
-    if has_daemon(config) is False:
-        err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
+    alone = has_daemon(config) is False
 
     async def watch(core: Core) -> list[Row]:
+        if alone:
+            err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
+
         async def look() -> list[Row]:
             rows = {row["video_translate_id"]: row for row in await core.repository.find(wanted)}
             if missing := [one for one in wanted if one not in rows]:

@@ -5,13 +5,14 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from tracker.errors import SettingsError
 
 BUSY_SECONDS = 5  # less than a webhook may wait
 READERS = 4
+UNLIMITED = "tracker_unlimited"  # an execution option: migrations set time-outs of their own
 # A server that is gone is noticed sooner than a webhook's sender gives up. libpq's own names; the url wins.
 LIBPQ = {
     "connect_timeout": "5",
@@ -53,6 +54,10 @@ def parse_url(database_url: str) -> URL:
         raise SettingsError(
             f"TRACKER_DATABASE_URL: {url.get_backend_name()} is not supported; use sqlite or postgresql"
         )
+    if "@" in (url.host or ""):  # or the end of the password would be told as the host's name
+        raise SettingsError(
+            "TRACKER_DATABASE_URL: a password with @ : / or % in it must be written as %40 %3A %2F %25"
+        )
     if url.get_backend_name() == "sqlite" and sqlite_path(url) is None:
         raise SettingsError("TRACKER_DATABASE_URL: SQLite needs a file; example: sqlite:///tracker.db")
     return url
@@ -92,8 +97,13 @@ def _open_postgresql(url: URL) -> Engines:
     writer = create_engine(url, pool_size=2, **options)
     reader = create_engine(url, pool_size=READERS, execution_options={"postgresql_readonly": True}, **options)
     for engine in (writer, reader):
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(TIME_OUTS))
+        event.listen(engine, "begin", _limit)
     return Engines(writer, reader)
+
+
+def _limit(connection: Connection) -> None:
+    if not connection.get_execution_options().get(UNLIMITED):
+        connection.exec_driver_sql(TIME_OUTS)
 
 
 def _prepare_sqlite(engine: Engine, *, begin: str, pragmas: list[str]) -> None:

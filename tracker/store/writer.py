@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from tracker.errors import StoreError
+from tracker.store.failures import explain
 
 T = TypeVar("T")
 
@@ -47,9 +48,8 @@ def translated() -> Iterator[None]:
 
 
 def store_error(error: SQLAlchemyError) -> StoreError:
-    """The driver's own first line, without statement or parameters."""
-    reason, *_ = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-    return StoreError(f"the database did not do it: {reason}")
+    """What went wrong and the way out, without statement or parameters."""
+    return StoreError(explain(error))
 
 
 def _is_lost_race(error: SQLAlchemyError) -> bool:

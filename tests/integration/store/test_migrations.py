@@ -1,5 +1,6 @@
-"""Migrations on a real SQLite file, by our own code and by the alembic command."""
+"""Migrations on a real SQLite file and a real server, by our own code and by the alembic command."""
 
+import json
 import os
 import re
 import sqlite3
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
+from tests.integration.store.places import OnSqlite, Place, schema_of
 from tracker.errors import InputError, SchemaError, StoreError
-from tracker.store import schema
+from tracker.store import migration_plan, schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.tables import metadata
 
@@ -34,35 +37,29 @@ def engines(path: Path) -> Iterator[Engines]:
     engines.dispose()
 
 
-def schema_of(path: Path) -> list[tuple[str, str, str]]:
-    with closing(sqlite3.connect(path)) as connection:
-        everything = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
-        return [row for row in everything if "alembic_version" not in row[1]]
-
-
 def execute(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(statement)
 
 
-def test_migrating_says_where_it_began_and_where_it_ended(engines: Engines) -> None:
-    assert schema.migrate(engines.writer) == (None, schema.needed_revision())
-    assert schema.migrate(engines.writer) == (schema.needed_revision(), schema.needed_revision())
-    schema.check(engines.reader)
+def test_migrating_says_where_it_began_and_where_it_ended(either: Engines) -> None:
+    assert schema.migrate(either.writer) == (None, schema.needed_revision())
+    assert schema.migrate(either.writer) == (schema.needed_revision(), schema.needed_revision())
+    schema.check(either.reader)
 
 
-def test_down_and_up_again_gives_the_same_schema(engines: Engines, path: Path) -> None:
-    schema.migrate(engines.writer)
-    before = schema_of(path)
+def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) -> None:
+    schema.migrate(either.writer)
+    before = place.schema()
     config = schema.migrations_config()
-    with engines.writer.connect() as connection:
+    with either.writer.connect() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-    assert [name for _, name, _ in schema_of(path) if not name.startswith("sqlite_")] == []
+    assert [name for _, name, _ in place.schema() if not name.startswith("sqlite_")] == []
 
-    schema.migrate(engines.writer)
+    schema.migrate(either.writer)
 
-    assert schema_of(path) == before
+    assert place.schema() == before
     assert {name for kind, name, _ in before if kind == "view"} == {
         "open_translations",
         "expiring_urls",
@@ -72,24 +69,26 @@ def test_down_and_up_again_gives_the_same_schema(engines: Engines, path: Path) -
 
 
 @pytest.mark.parametrize("revision", schema.known_revisions())
-def test_each_migration_goes_back_and_forth_around_data(engines: Engines, path: Path, revision: str) -> None:
-    schema.migrate(engines.writer)
-    before = schema_of(path)
-    execute(path, "INSERT INTO translations (video_translate_id, title) VALUES ('a', 'A'), ('b', 'B')")
-    execute(path, "INSERT INTO tracker_state (name, value) VALUES ('x', '1')")
-    execute(path, "INSERT INTO submissions (idempotency_key, request) VALUES ('k', '{}')")
-    execute(path, "UPDATE translations SET submission_id = 1 WHERE video_translate_id = 'b'")
+def test_each_migration_goes_back_and_forth_around_data(either: Engines, place: Place, revision: str) -> None:
+    schema.migrate(either.writer)
+    before = place.schema()
+    place.sql("INSERT INTO translations (video_translate_id, title) VALUES ('a', 'A'), ('b', 'B')")
+    place.sql("INSERT INTO tracker_state (name, value) VALUES ('x', '1')")
+    place.sql("INSERT INTO submissions (idempotency_key, request) VALUES ('k', '{}')")
+    place.sql("UPDATE translations SET submission_id = 1 WHERE video_translate_id = 'b'")
 
-    assert schema.migrate(engines.writer, revision) == (schema.needed_revision(), revision)
-    with engines.reader.connect() as connection:
+    assert schema.migrate(either.writer, revision) == (schema.needed_revision(), revision)
+    with either.reader.connect() as connection:
         assert schema.current_revision(connection) == revision
-    assert schema.migrate(engines.writer) == (revision, schema.needed_revision())
+    assert schema.migrate(either.writer) == (revision, schema.needed_revision())
 
-    assert schema_of(path) == before
-    with closing(sqlite3.connect(path)) as connection:
-        kept = connection.execute("SELECT video_translate_id, title FROM translations ORDER BY id").fetchall()
-        assert kept == [("a", "A"), ("b", "B")]
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert place.schema() == before
+    assert place.sql("SELECT video_translate_id, title FROM translations ORDER BY id") == [
+        ("a", "A"),
+        ("b", "B"),
+    ]
+    if isinstance(place, OnSqlite):
+        assert place.sql("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_revision_that_nobody_knows_is_refused_before_anything_happens(
@@ -100,10 +99,10 @@ def test_a_revision_that_nobody_knows_is_refused_before_anything_happens(
     assert not path.exists()
 
 
-def test_the_migrations_make_the_tables_that_the_program_knows(engines: Engines) -> None:
-    schema.migrate(engines.writer)
+def test_the_migrations_make_the_tables_that_the_program_knows(either: Engines) -> None:
+    schema.migrate(either.writer)
 
-    with engines.reader.connect() as connection:
+    with either.reader.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": False}
         )
@@ -175,32 +174,37 @@ def test_migrations_written_as_sql_are_refused_with_the_command_to_run(path: Pat
     offline = alembic(path, "upgrade", "head", "--sql")
 
     assert offline.returncode != 0
-    assert "tracker migrate" in offline.stderr
+    assert "tracker migrate --plan" in offline.stderr
 
 
-def test_a_database_without_tables_names_the_command(engines: Engines) -> None:
+def test_a_database_without_tables_names_the_command(either: Engines) -> None:
     with pytest.raises(SchemaError, match="no tables yet; run: tracker migrate"):
-        schema.check(engines.reader)
+        schema.check(either.reader)
 
 
-def test_an_outdated_schema_names_the_command(
-    engines: Engines, path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_outdated_schema_names_the_command(either: Engines, place: Place) -> None:
+    schema.migrate(either.writer, schema.known_revisions()[-2])
+
+    with pytest.raises(SchemaError, match=r"is older than this program's; run: tracker migrate"):
+        schema.check(either.reader)
+
+
+def test_a_schema_from_the_future_asks_for_an_upgrade_and_is_left_alone(
+    either: Engines, place: Place
 ) -> None:
-    schema.migrate(engines.writer)
-    execute(path, "DELETE FROM alembic_version")  # as before the first migration
+    schema.migrate(either.writer)
+    before = place.schema()
+    place.sql("UPDATE alembic_version SET version_num = '9999'")
 
-    with pytest.raises(SchemaError, match="run: tracker migrate"):
-        schema.check(engines.reader)
-
-
-def test_a_schema_from_the_future_asks_for_an_upgrade_and_is_left_alone(engines: Engines, path: Path) -> None:
-    schema.migrate(engines.writer)
-    execute(path, "UPDATE alembic_version SET version_num = '9999'")
-
-    with pytest.raises(SchemaError, match=r"9999 is newer.*upgrade heygen-tracker"):
-        schema.check(engines.reader)
-    with pytest.raises(SchemaError, match=r"9999 is newer.*upgrade heygen-tracker"):
-        schema.migrate(engines.writer)
+    for refused in (
+        lambda: schema.check(either.reader),
+        lambda: schema.migrate(either.writer),
+        lambda: schema.migrate(either.writer, "0001"),
+        lambda: migration_plan.plan(either.reader),
+    ):
+        with pytest.raises(SchemaError, match=r"9999 is newer.*upgrade heygen-tracker"):
+            refused()
+    assert place.schema() == before
 
 
 def test_a_file_that_is_no_database_is_a_store_error(engines: Engines, path: Path) -> None:
@@ -219,22 +223,53 @@ def test_a_folder_that_is_missing_is_a_store_error(tmp_path: Path) -> None:
         schema.migrate(engines.writer)
 
 
-def test_two_who_migrate_at_once_end_with_one_schema(path: Path) -> None:
-    both = [
+def test_what_refers_to_a_table_that_sqlite_makes_anew_stays(engines: Engines, path: Path) -> None:
+    schema.migrate(engines.writer)
+    execute(path, "INSERT INTO translations (video_translate_id) VALUES ('a')")
+    execute(
+        path,
+        "INSERT INTO changes (translation_id, old_status, new_status, source, observed_at) "
+        "VALUES (1, 'pending', 'running', 'poll', '2026-11-23 12:00:00.000000')",
+    )
+
+    with schema.for_migrations(engines.writer) as connection, connection.begin():
+        for view in ("open_translations", "expiring_urls", "translation_timings", "tracker_health"):
+            connection.exec_driver_sql(f"DROP VIEW {view}")
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("translations", recreate="always") as table:
+            table.alter_column("title", server_default="nameless")
+
+    with engines.writer.begin() as connection:
+        assert connection.exec_driver_sql("SELECT translation_id FROM changes").fetchall() == [(1,)]
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_migration_that_fails_leaves_a_sqlite_file_as_it_was(engines: Engines, path: Path) -> None:
+    execute(path, "CREATE TABLE submissions (somebody_elses TEXT)")  # in the way of the second migration
+    before = schema_of(path)
+
+    with pytest.raises(StoreError, match="submissions already exists"):
+        schema.migrate(engines.writer)
+
+    assert schema_of(path) == before
+
+
+def test_several_who_migrate_at_once_end_with_one_schema(place: Place) -> None:
+    several = [
         subprocess.Popen(
-            [sys.executable, "-m", "tracker", "migrate"],
+            [sys.executable, "-m", "tracker", "migrate", "--json"],
             cwd=ROOT,
-            env={**os.environ, "TRACKER_DATABASE_URL": f"sqlite:///{path}"},
+            env={**os.environ, "TRACKER_DATABASE_URL": place.url},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(2)
+        for _ in range(3)
     ]
-    said = [process.communicate(timeout=60) for process in both]
+    said = [process.communicate(timeout=60) for process in several]
 
-    assert [process.returncode for process in both] == [0, 0], said
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
-            (schema.needed_revision(),)
-        ]
+    assert [process.returncode for process in several] == [0, 0, 0], said
+    newest = schema.needed_revision()
+    began = [json.loads(out)["before"] for out, _ in said]
+    assert sorted(began, key=str) == [newest, newest, None]
+    assert place.sql("SELECT version_num FROM alembic_version") == [(newest,)]
