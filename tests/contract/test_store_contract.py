@@ -20,6 +20,7 @@ from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome, Verdict, judge
 from tracker.errors import StoreError
 from tracker.ports import Claim, Due, Judge, Record, Recorded
+from tracker.store.repository import HASTENED
 
 pytestmark = pytest.mark.anyio
 
@@ -772,6 +773,14 @@ async def test_polling_is_hastened_for_what_is_open_and_would_wait_longer(opened
     times = {"early": "12:00:01", "late": "12:00:54", "ended": "12:08:20", None: "00:00:00"}
     assert due_times(opened) == times
     assert await opened.store.hasten(NOON + timedelta(seconds=54), SPACING) == 0
+
+
+async def test_however_many_there_are_all_are_hastened(opened: Opened) -> None:
+    await track(opened, *names("late", HASTENED + 1), due=500)
+
+    assert await opened.store.hasten(NOON, SPACING) == HASTENED + 1
+    assert set(due_times(opened).values()) == {"12:00:00"}
+    assert await opened.store.hasten(NOON, SPACING) == 0
 
 
 async def test_what_was_just_asked_about_is_not_asked_at_once_again(opened: Opened) -> None:

@@ -57,7 +57,7 @@ def test_a_start_that_waits_in_vain_says_so_and_one_that_is_stopped_meanwhile_en
     stopped.until_event("waiting for the database")
 
     assert in_vain.wait() == 3
-    assert "error: the database did not do it: connection" in in_vain.output
+    assert "error: the database cannot be reached: " in in_vain.output
     assert "Traceback" not in in_vain.output
     assert stopped.terminate(patience=10) == 0
     server.start()

@@ -1,7 +1,9 @@
 """`tracker copy-database`: every row into another database."""
 
+import signal
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -41,8 +43,11 @@ def copy_database(to: To, config: Config = None, as_json: AsJson = False) -> Non
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")
     source, target = loaded.settings.database_url.get_secret_value(), _read_target(to)
-    with nullcontext() if as_json or not err.is_terminal else _progress() as progress:
-        copied = copy(source, target, _Bar(progress) if progress else _silent)
+    with (
+        nullcontext() if as_json or not err.is_terminal else _progress() as progress,
+        _interrupted_between_steps(_Bar(progress) if progress else _silent) as step,
+    ):
+        copied = copy(source, target, step)
     kinds = [parse_url(url).get_backend_name() for url in (source, target)]
     _print(copied, kinds, as_json=as_json)
 
@@ -55,6 +60,29 @@ def _read_target(to: str) -> str:
     except SettingsError as error:  # it is written for the setting of the same kind
         raise InputError(f"--to{str(error).removeprefix('TRACKER_DATABASE_URL')}") from error
     return url
+
+
+@contextmanager
+def _interrupted_between_steps(show: Callable[[Step], None]) -> Iterator[Callable[[Step], None]]:
+    """Ctrl-C counts after a step, for in the middle of one a driver may swallow it; a second one at once."""
+    asked = False
+
+    def note(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    def step(done: Step) -> None:
+        show(done)
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield step
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _silent(_step: Step) -> None:

@@ -17,6 +17,13 @@ class Reason(StrEnum):
     NO_API_KEY = "no_api_key"
 
 
+ADVICE = {
+    Reason.KEY_REJECTED: "check TRACKER_HEYGEN_API_KEY; a probe goes out from time to time",
+    Reason.QUOTA_EXCEEDED: "HeyGen says that the quota is used up: waiting alone does not help",
+    Reason.RATE_LIMITED: None,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """Why and until when the account rests, as all its trackers know it; until when one of them probes."""

@@ -1,9 +1,11 @@
 """How much may happen at once, and for how long."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from tracker.domain.cadence import Cadence
+from tracker.ports import Claim
 
 LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
 
@@ -21,3 +23,10 @@ class Pace:
     def lease(self) -> timedelta:
         """How long a claim is held: its wait for a turn, its request, and something to spare."""
         return timedelta(seconds=self.concurrency / self.rate_limit + self.request_timeout) + LEASE_SPARE
+
+
+def questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:
+    """What is asked together: as many as fit into a bulk question, the others one by one."""
+    together = [claim for claim in claims if not claim.alone]
+    yield from ([claim] for claim in claims if claim.alone)
+    yield from (together[start : start + batch] for start in range(0, len(together), batch))

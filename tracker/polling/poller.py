@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,8 +21,8 @@ from tracker.errors import (
 )
 from tracker.polling.account import Account
 from tracker.polling.doubt import Doubt
-from tracker.polling.gate import Gate, Reason
-from tracker.polling.pace import Pace
+from tracker.polling.gate import ADVICE, Gate, Reason
+from tracker.polling.pace import Pace, questions
 from tracker.ports import AccountStore, Claim, Clock, Due, Figures, PollerState, Record, StatusSource, Store
 from tracker.tracking import Tracker
 
@@ -88,7 +88,7 @@ class Poller:
             if self._stopping.is_set():  # since we asked for them: nobody would wait for these polls
                 await self._store.release(claims)
                 return
-            for question in _questions(claims, batch):
+            for question in questions(claims, batch):
                 self._begin(question)
             if not claims or self.gate.reason is not None:
                 return
@@ -290,21 +290,7 @@ class Poller:
             log.warning("polling resumed", after=reason)
 
 
-def _questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:
-    """What is asked together: as many as fit into a bulk question, the others one by one."""
-    together = [claim for claim in claims if not claim.alone]
-    yield from ([claim] for claim in claims if claim.alone)
-    yield from (together[start : start + batch] for start in range(0, len(together), batch))
-
-
 def _learnt_nothing(video_translate_id: str, problem: Problem, now: datetime) -> Observation:
     return Observation(
         source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
     )
-
-
-ADVICE = {
-    Reason.KEY_REJECTED: "check TRACKER_HEYGEN_API_KEY; a probe goes out from time to time",
-    Reason.QUOTA_EXCEEDED: "HeyGen says that the quota is used up: waiting alone does not help",
-    Reason.RATE_LIMITED: None,
-}

@@ -126,8 +126,8 @@ def free_all(connection: Connection) -> None:
     )
 
 
-def hasten(connection: Connection, by: datetime, spacing: timedelta) -> int:
-    """Let no open row that can be polled wait longer than until `by`; returns how many that concerned.
+def hasten(connection: Connection, by: datetime, spacing: timedelta, limit: int) -> int:
+    """Let at most `limit` open rows that can be polled wait no longer than until `by`; returns how many.
 
     One that was asked about within `spacing` before `by` may wait for as long after it: at a restart it
     would be asked twice.
@@ -135,8 +135,19 @@ def hasten(connection: Connection, by: datetime, spacing: timedelta) -> int:
     asked = translations.c.last_polled_at > by - spacing
     kind = translations.c.next_poll_at.type
     wanted = case((asked, literal(by + spacing, kind)), else_=literal(by, kind))
-    late = (IS_OPEN, translations.c.video_translate_id.is_not(None), translations.c.next_poll_at > wanted)
-    result = connection.execute(update(translations).where(*late).values(next_poll_at=wanted))
+    late = (
+        select(translations.c.id)
+        .where(
+            IS_OPEN,
+            translations.c.video_translate_id.is_not(None),
+            translations.c.next_poll_at > by,  # by the index
+            translations.c.next_poll_at > wanted,
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    changed = update(translations).where(translations.c.id.in_(late.scalar_subquery()))
+    result = connection.execute(changed.values(next_poll_at=wanted))
     return cast("CursorResult[Any]", result).rowcount
 
 

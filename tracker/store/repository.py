@@ -34,6 +34,8 @@ from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
 
+HASTENED = 1000  # rows in one transaction
+
 
 class Repository:
     """The database as the core and the pages see it; every method raises StoreError."""
@@ -146,7 +148,11 @@ class Repository:
 
     async def hasten(self, by: datetime, spacing: timedelta) -> int:
         """Let no open translation wait longer than until `by`, or `spacing` later where just asked about."""
-        return await self._write(partial(claims.hasten, by=by, spacing=spacing))
+        total, count = 0, HASTENED
+        while count == HASTENED:  # a piece at a time: webhooks come in between
+            run = partial(claims.hasten, by=by, spacing=spacing, limit=HASTENED)
+            total += (count := await self._write(run))
+        return total
 
     async def recall(self, name: str) -> Any:
         """The JSON value remembered under that name; None where there is none."""

@@ -92,7 +92,7 @@ def test_a_changed_text_is_named(migrated: Program, server_url: str) -> None:
         ("nothing", 2, "error: --to: not a database url; examples: sqlite:///"),
         ("sqlite:///{directory}/tracker.db", 2, "error: --to: names the database that is to be copied"),
         ("sqlite:///{directory}/missing/tracker.db", 3, "the folder must exist and be writable"),
-        ("postgresql://nobody@/tracker?host={directory}", 3, "error: the database did not do it: "),
+        ("postgresql://nobody@/tracker?host={directory}", 3, "error: the database cannot be reached: "),
     ],
 )
 def test_a_target_that_cannot_be_used_is_told(migrated: Program, to: str, code: int, told: str) -> None:
