@@ -134,7 +134,11 @@ def test_two_at_once_beside_a_long_transaction_end_with_one_schema(newer: Newer,
             other.execute("SELECT 1 FROM alembic_version")  # a snapshot that is kept, as a backup keeps one
             both = [newer.migrate(url) for _ in range(2)]
             waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'virtualxid'"
-            while not postgresql.execute(waiting, name):
+            refused = (  # the second one's try for the right to migrate was undone
+                f"SELECT 1 FROM pg_stat_activity WHERE datname = '{name}' AND application_name = 'tracker'"
+                " AND state = 'idle' AND query = 'ROLLBACK'"
+            )
+            while not (postgresql.execute(waiting, name) and postgresql.execute(refused, name)):
                 assert [process.poll() for process in both] == [None, None]
         said = [process.communicate(timeout=60) for process in both]
 
