@@ -14,6 +14,7 @@ from tracker.cli.discover import discover
 from tracker.cli.simulate import simulate
 from tracker.cli.submit import submit
 from tracker.cli.units import units
+from tracker.cli.url import url
 from tracker.errors import TrackerError
 
 EXIT_CODES = (
@@ -58,6 +59,7 @@ VERBS: dict[Callable[..., Any], str] = {
     translations.show: "tracker show 7544c0b52ada44fda693a15b1181b5b4-es",
     translations.wait: "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600",
     translations.poll: "tracker poll",
+    url: "tracker url 7544c0b52ada44fda693a15b1181b5b4-es --kind captions",
     discover: "tracker discover --adopt prefix:order-",
     translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",
     service.check_config: "TRACKER_RATE_LIMIT=2 tracker check-config",
