@@ -49,6 +49,7 @@ def _exit_at_last() -> None:
 def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
     """What is asked of HeyGen beside the polls."""
     ticker.every(TICK_SECONDS, "plan", heygen.planner.tick)
+    ticker.every(TICK_SECONDS, "renewals", heygen.renewals.tick, errand=True)
     ticker.every(SUBMISSIONS_SECONDS, "submissions", heygen.submissions.resume, errand=True)
     ticker.every(ENDPOINT_SECONDS, "endpoint", heygen.watch.check, errand=True)
     if heygen.catch_up is not None:

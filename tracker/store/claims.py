@@ -19,12 +19,14 @@ from sqlalchemy import (
     update,
 )
 
+from tracker.domain.links import RENEWED_BEFORE
 from tracker.domain.observation import ProblemKind
-from tracker.domain.status import OPEN_STATUSES, Attention
+from tracker.domain.status import OPEN_STATUSES, Attention, Status
 from tracker.ports import Claim, Due
 from tracker.store.tables import translations
 
 PATIENCE_OF_ENDED = timedelta(minutes=1)
+PUT_OFF = timedelta(hours=1)  # a renewal whose answer was lost
 IS_OPEN = translations.c.status.in_(OPEN_STATUSES)
 # A bulk answer has no urls, and its "not found" is believed only once the id was asked about alone.
 ALONE = or_(
@@ -125,6 +127,44 @@ def claim_links(
         .returning(columns.id, columns.video_translate_id)
     ).one_or_none()
     return Claim(taken.id, taken.video_translate_id, owner, until) if taken else None
+
+
+def claim_renewal(connection: Connection, *, now: datetime, owner: str, lease: timedelta) -> Claim | None:
+    """Take the ended row whose links are due for renewal first; None where there is none.
+
+    Before it is asked about it is put off, so that one that breaks whoever asks holds up no other. What an
+    earlier release has stored goes by the end of its video's link.
+    """
+    columns = translations.c
+    planned = (columns.renew_links_at <= now, columns.renew_links_at)
+    unplanned = (
+        and_(columns.renew_links_at.is_(None), columns.url_expires_at <= now + RENEWED_BEFORE),
+        columns.url_expires_at,
+    )
+    until = now + lease
+    for is_due, order in (planned, unplanned):
+        due = (
+            select(columns.id)
+            .where(
+                is_due,
+                columns.status == Status.SUCCESS.value,
+                columns.video_translate_id.is_not(None),
+                or_(columns.next_poll_at.is_(None), columns.next_poll_at > now),
+                or_(columns.claimed_until.is_(None), columns.claimed_until <= now),
+            )
+            .order_by(order)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        taken = connection.execute(
+            update(translations)
+            .where(columns.id.in_(due.scalar_subquery()))
+            .values(claimed_by=owner, claimed_until=until, renew_links_at=now + PUT_OFF)
+            .returning(columns.id, columns.video_translate_id)
+        ).one_or_none()
+        if taken is not None:
+            return Claim(taken.id, taken.video_translate_id, owner, until)
+    return None
 
 
 def release(connection: Connection, claims: Sequence[Claim], next_poll_at: datetime | None) -> None:

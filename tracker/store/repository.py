@@ -116,6 +116,10 @@ class Repository:
             )
         )
 
+    async def claim_renewal(self, now: datetime, owner: str, lease: timedelta) -> Claim | None:
+        """Take the ended translation whose links are due for renewal first; None where there is none."""
+        return await self._write(partial(claims.claim_renewal, now=now, owner=owner, lease=lease))
+
     async def release(self, held: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         """Give claims back unpolled, due again at `next_poll_at` (None: as they were)."""
         await self._write(partial(claims.release, claims=held, next_poll_at=next_poll_at))
