@@ -64,12 +64,21 @@ class _Told(_Asked):
         self._has_heard = False
 
     async def wait(self, seconds: float) -> bool:
-        if self._hear() or (await self._is_readable(seconds) and self._hear()):
+        if await self._hears_within(seconds):
             self._has_heard = True
             return True
         is_new = await self._looks_new() and not self._has_heard  # else it was told, and is known
         self._has_heard = False
         return is_new
+
+    async def _hears_within(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + seconds
+        while not self._hear():
+            left = latest - loop.time()
+            if left <= 0 or not await self._is_readable(left):
+                return False
+        return True
 
     def _hear(self) -> bool:
         """Whether anything was told; takes what has come, and waits for nothing."""

@@ -51,7 +51,7 @@ def openapi() -> dict[str, Any]:
             },
             "/api/news": {
                 "get": {
-                    "summary": "Server-sent events: `change` says that a change was stored, and to look again",
+                    "summary": "Server-sent events: `change` says that one was stored, and to look again",
                     "description": "The first says that from now on nothing is missed. Changes that are "
                     "stored together may be one event. Lines that begin with a colon keep the connection.",
                     **_answers({200: {"type": "string"}, 503: _ref("Error")}, {200: "text/event-stream"}),

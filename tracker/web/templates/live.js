@@ -19,7 +19,7 @@ function tellState() {
 
 // When to look
 
-let due = Infinity, lookedAt = -LEAST, isLooking = false, timer;
+let due = Infinity, lookedAt = performance.now(), isLooking = false, timer;
 
 function lookIn(delay) {
   const at = Math.max(performance.now() + delay, lookedAt + LEAST);
