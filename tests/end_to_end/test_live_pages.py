@@ -34,7 +34,7 @@ class House:
     def start(self, **more: object) -> Daemon:
         """A daemon that receives, and asks nobody."""
         settings: dict[str, object] = {"heygen_api_key": None, "stop_timeout": STOP_TIMEOUT, **more}
-        return self.stage.daemon(database_url=self.url, **settings)
+        return self.stage.daemon(None, database_url=self.url, **settings)
 
     def run(self, *arguments: str) -> None:
         """Another process on the same database."""
