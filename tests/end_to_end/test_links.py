@@ -44,7 +44,8 @@ def test_a_crowd_that_asks_the_daemon_and_a_verb_for_one_video_ask_heygen_once(s
 
     verb = stage.start("url", "url", one, **stage.settings(simulator))
     with ThreadPoolExecutor(8) as crowd:
-        asked = [crowd.submit(httpx.get, f"{daemon.admin}/api/translations/{one}/video") for _ in range(8)]
+        address = f"{daemon.admin}/api/translations/{one}/video"
+        asked = [crowd.submit(httpx.get, address, timeout=30) for _ in range(8)]
         answers = [one.result() for one in asked]
     assert verb.wait() == 0
 
