@@ -143,11 +143,11 @@ class Daemon:
 
     async def _tell_up(self, core: Core, servers: list[Server], vitals: Vitals) -> None:
         """The sockets are served and the store was asked for work: whoever waits for us may go on."""
-        if self._manager.is_there:
-            await vitals.tell_status()
         self._manager.ready()
         addresses = {server.name: server.address for server in servers}
         log.info("tracker is up", **addresses, polling=core.poller.state.paused or "on", process=os.getpid())
+        if self._manager.is_there:  # only now: counting a large table takes its time
+            await vitals.tell_status()
 
     async def _end(
         self,
