@@ -19,7 +19,7 @@ from tracker.domain.translation import Translation
 from tracker.errors import StoreError
 from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
 
-PATIENCE_OF_ENDED = timedelta(minutes=1)
+PATIENCE_ALONE = timedelta(minutes=1)
 
 
 @dataclass
@@ -102,12 +102,7 @@ class FakeStore:
         await self._ready()
         wanted = due or Due(now, now)
         self.wanted.append(wanted)
-        claimer = _Claimer(self.tables, now, owner, now + lease)
-        if wanted.batch > 1:
-            return claimer.take_for_bulk(requests, wanted)
-        long_ended = wanted.by - PATIENCE_OF_ENDED
-        taken = claimer.take(lambda row: _is_open(row) or _is_due(row, long_ended), requests, wanted.by)
-        return taken + claimer.take(lambda row: not _is_open(row), requests - len(taken), wanted.by)
+        return _Claimer(self.tables, now, owner, now + lease).take_all(requests, wanted)
 
     async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         await self._ready()
@@ -137,6 +132,7 @@ class FakeStore:
         late = self.tables.find(
             lambda row: _is_open(row) and row.attention is None and row.created_at < now - overdue_after
         )
+        late.sort(key=lambda row: row.created_at)
         for row in late:
             self.rows[row.id] = replace(row, attention=Attention.OVERDUE, attention_since=now)
         return [row.video_translate_id or f"callback_id {row.callback_id}" for row in late]
@@ -231,13 +227,14 @@ class _Claimer:
             taken.append(claim)
         return taken
 
-    def take_for_bulk(self, requests: int, due: Due) -> list[Claim]:
+    def take_all(self, requests: int, due: Due) -> list[Claim]:
         """Half for those that have waited for a question of their own, then whole bulk questions."""
         half = (requests + due.alone_first) // 2
-        waited = self.take(_wants_its_own, half, due.by - PATIENCE_OF_ENDED)
+        waited = self.take(_wants_its_own, half, due.by - PATIENCE_ALONE)
         left = requests - len(waited)
-        bulk = self.take(_fits_in_bulk, left * due.batch, due.by, alone=False)
-        bulk += self.take(_fits_in_bulk, -len(bulk) % due.batch, due.soon, alone=False)
+        is_bulk = due.batch > 1
+        bulk = self.take(_fits_in_bulk, left * due.batch, due.by, alone=not is_bulk)
+        bulk += self.take(_fits_in_bulk, -len(bulk) % due.batch, due.soon, alone=not is_bulk)
         left -= -(-len(bulk) // due.batch)
         return waited + bulk + self.take(_wants_its_own, left, due.by)
 

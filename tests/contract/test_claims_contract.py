@@ -10,10 +10,13 @@ from tests.contract.records import (
     LEASE,
     apply,
     claimed,
+    end,
+    names,
     polled,
     registered,
     shown,
     statuses,
+    track,
     webhook,
 )
 from tests.contract.scene import Scene
@@ -34,6 +37,18 @@ async def test_open_rows_are_claimed_before_what_has_ended_for_a_minute(scene: S
 
     assert [first.video_translate_id, after_a_minute.video_translate_id] == ["open", "ended"]
     assert [claim.video_translate_id for claim in await claimed(scene, at=later, owner="two")] == ["open"]
+
+
+async def test_half_of_the_questions_are_for_ends_that_waited_a_minute_also_without_bulk_questions(
+    scene: Scene,
+) -> None:
+    await track(scene, *names("open", 9), *names("ended", 9), due=-90)
+    end(scene, *names("ended", 9), due=-60)
+
+    taken = [claim.video_translate_id for claim in await claimed(scene, limit=4)]
+
+    assert len(set(taken)) == 4
+    assert sum(name.startswith("open") for name in taken) == 2
 
 
 async def test_a_claim_is_exclusive_until_it_lapses(scene: Scene) -> None:

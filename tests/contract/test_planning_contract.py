@@ -14,13 +14,14 @@ from tests.contract.records import (
     observation,
     polled,
     registered,
+    shown,
     track,
     webhook,
 )
 from tests.contract.scene import Scene
 from tracker.domain.status import Source, Status
 from tracker.ports import Record
-from tracker.store.repository import HASTENED
+from tracker.store.repository import FLAGGED, HASTENED
 
 pytestmark = pytest.mark.anyio
 SPACING = timedelta(seconds=15)
@@ -122,6 +123,17 @@ async def test_open_rows_that_grew_too_old_are_flagged_once_also_without_an_id(s
         if row["attention"] is not None
     }
     assert told == {"old": ("overdue", NOON), "order-1": ("overdue", NOON), "lost": ("not_found", None)}
+
+
+async def test_however_many_grew_too_old_all_are_flagged_in_the_end(scene: Scene) -> None:
+    many = names("old", FLAGGED + 1)
+    await apply(scene, *(registered(name, at=NOON - timedelta(hours=2)) for name in many))
+    flagged: list[str] = []
+    while told := await scene.store.flag_overdue(NOON, timedelta(hours=1)):
+        flagged += told
+
+    assert sorted(flagged) == sorted(many)
+    assert set(shown(scene.rows(), "attention")) == {("overdue",)}
 
 
 async def test_who_reported_the_latest_ends_is_known_newest_first(scene: Scene) -> None:
