@@ -28,6 +28,7 @@ ASKED_ALONE = (
 )
 TOGETHER = f"{HAS_ID} AND NOT {ASKED_ALONE}"
 ALONE = f"{HAS_ID} AND {ASKED_ALONE}"
+EVERY_ROW = "id > 0"
 LEARNT = "poll_failures = 0 AND last_polled_at IS NOT NULL"
 INDEXES = {
     "ix_translations_due_together": ("next_poll_at", TOGETHER),
@@ -35,6 +36,8 @@ INDEXES = {
     "ix_translations_claimed": ("claimed_until", "claimed_until IS NOT NULL"),
     "ix_translations_unflagged": ("created_at", f"{IS_OPEN} AND attention IS NULL"),
     "ix_translations_good_poll": ("last_polled_at", LEARNT),
+    "ix_translations_flagged": ("id", "attention IS NOT NULL"),
+    "ix_translations_counted": ("status, attention", EVERY_ROW),
 }
 FLAGS = ("conflict", "invalid_id", "not_found", "url_missing", "overdue")
 
@@ -44,18 +47,21 @@ def upgrade() -> None:
         oldest=f"""
             SELECT MIN(oldest) FROM (
                 SELECT MIN(next_poll_at) AS oldest FROM translations WHERE {TOGETHER}
-                UNION ALL SELECT MIN(next_poll_at) FROM translations WHERE next_poll_at IS NOT NULL AND {ALONE}
+                UNION ALL
+                SELECT MIN(next_poll_at) FROM translations WHERE next_poll_at IS NOT NULL AND {ALONE}
             ) AS lanes
         """,
+        open_=f"{EVERY_ROW} AND {IS_OPEN}",
         learnt=LEARNT,
     )
-    for name, (column, condition) in INDEXES.items():
-        create_index(name, column, sa.text(condition))
+    for name, (columns, condition) in INDEXES.items():
+        create_index(name, columns.split(", "), condition)
 
 
 def downgrade() -> None:
     replace_health(
         oldest=f"SELECT MIN(next_poll_at) FROM translations WHERE next_poll_at <= {{now}} AND {HAS_ID}",
+        open_=IS_OPEN,
         learnt="poll_failures = 0",
     )
     for name in INDEXES:
@@ -66,19 +72,18 @@ def on_sqlite() -> bool:
     return op.get_bind().dialect.name == "sqlite"
 
 
-def create_index(name: str, column: str, condition: sa.TextClause) -> None:
+def create_index(name: str, columns: list[str], condition: str) -> None:
     """On PostgreSQL while others write; a broken attempt leaves an index that is invalid, and goes first."""
+    where = sa.text(condition)
     if on_sqlite():
-        op.create_index(name, "translations", [column], sqlite_where=condition)
+        op.create_index(name, "translations", columns, sqlite_where=where)
         return
     with op.get_context().autocommit_block():
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-        op.create_index(
-            name, "translations", [column], postgresql_where=condition, postgresql_concurrently=True
-        )
+        op.create_index(name, "translations", columns, postgresql_where=where, postgresql_concurrently=True)
 
 
-def replace_health(*, oldest: str, learnt: str) -> None:
+def replace_health(*, open_: str, oldest: str, learnt: str) -> None:
     """The same columns; on PostgreSQL whoever may read the view still may."""
     now = "strftime('%Y-%m-%d %H:%M:%f000', 'now')" if on_sqlite() else "CURRENT_TIMESTAMP"
     counted = ", ".join(
@@ -87,7 +92,7 @@ def replace_health(*, oldest: str, learnt: str) -> None:
     waited = seconds_until(now, f"({oldest.format(now=now)})")
     view = f"""
         VIEW tracker_health AS
-        SELECT (SELECT COUNT(*) FROM translations WHERE {IS_OPEN}) AS open, {counted},
+        SELECT (SELECT COUNT(*) FROM translations WHERE {open_}) AS open, {counted},
                (SELECT CASE WHEN waited >= 0 THEN waited END FROM (SELECT {waited} AS waited) AS due)
                    AS oldest_unpolled_seconds,
                (SELECT MAX(last_received_at) FROM deliveries) AS last_webhook_at,

@@ -7,15 +7,14 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import (
-    Boolean,
-    ColumnElement,
     Connection,
     CursorResult,
+    TextClause,
     case,
     literal,
-    literal_column,
     or_,
     select,
+    text,
     update,
 )
 
@@ -24,8 +23,8 @@ from tracker.ports import Claim, Due
 from tracker.store.tables import IS_UNFLAGGED, POLLED_ALONE, POLLED_TOGETHER, translations
 
 PATIENCE_ALONE = timedelta(minutes=1)
-TOGETHER = literal_column(POLLED_TOGETHER, Boolean)
-ALONE = literal_column(POLLED_ALONE, Boolean)
+TOGETHER = text(POLLED_TOGETHER)
+ALONE = text(POLLED_ALONE)
 LANES = (TOGETHER, ALONE)
 
 
@@ -56,15 +55,13 @@ class _Claimer:
     owner: str
     lease: timedelta
 
-    def take(
-        self, which: ColumnElement[bool], limit: int, due_by: datetime, *, alone: bool = True
-    ) -> list[Claim]:
+    def take(self, lane: TextClause, limit: int, due_by: datetime, *, alone: bool = True) -> list[Claim]:
         if limit <= 0:
             return []
         free = or_(translations.c.claimed_until.is_(None), translations.c.claimed_until <= self.now)
         due = (
             select(translations.c.id)
-            .where(which, translations.c.next_poll_at <= due_by, free)
+            .where(lane, translations.c.next_poll_at <= due_by, free)
             .order_by(translations.c.next_poll_at)
             .limit(limit)
             .with_for_update(skip_locked=True)  # PostgreSQL; SQLite's writer is alone
@@ -127,6 +124,7 @@ def hasten(connection: Connection, by: datetime, spacing: timedelta, limit: int)
                 translations.c.next_poll_at > by,  # by the index
                 translations.c.next_poll_at > wanted,
             )
+            .order_by(translations.c.next_poll_at.desc())
             .limit(limit - done)
             .with_for_update(skip_locked=True)
         )
@@ -140,7 +138,7 @@ def flag_overdue(connection: Connection, now: datetime, overdue_after: timedelta
     grown = (
         select(translations.c.id)
         .where(
-            literal_column(IS_UNFLAGGED, Boolean),
+            text(IS_UNFLAGGED),
             translations.c.created_at < now - overdue_after,
         )
         .order_by(translations.c.created_at)

@@ -5,22 +5,20 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
     Select,
     exists,
     func,
-    literal_column,
     select,
     text,
 )
 
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, RACING, Source
 from tracker.store.claims import LANES
-from tracker.store.tables import IS_OPEN, changes, deliveries, translations
+from tracker.store.tables import EVERY_ROW, IS_OPEN, changes, deliveries, translations
 
-OPEN = literal_column(IS_OPEN, Boolean)  # in the words of the index
+OPEN = text(IS_OPEN)  # in the words of the index
 LATEST_CHANGES = 1_000  # among so many the latest ends are looked for
 
 
@@ -35,9 +33,12 @@ def list_translations(
 ) -> list[dict[str, Any]]:
     """Rows by id, from behind `after`, whose columns have the `given` values."""
     where: list[ColumnElement[bool]] = [translations.c[name] == value for name, value in given.items()]
-    where += [translations.c.attention.is_not(None)] if flagged else []
+    where += [translations.c.id > after] if after else []
     order = translations.c.id.desc() if newest_first else translations.c.id
-    wanted = select(translations).where(translations.c.id > after, *where).order_by(order).limit(limit)
+    wanted = select(translations).where(*where).order_by(order).limit(limit)
+    if flagged:
+        wanted = wanted.where(translations.c.attention.is_not(None))
+        wanted = wanted.with_hint(translations, "INDEXED BY ix_translations_flagged", "sqlite")
     return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
@@ -83,11 +84,15 @@ def _latest_ends(limit: int) -> Select[Any]:
 
 def count_open(connection: Connection, young_since: datetime) -> tuple[int, int]:
     """How many open translations with an id there are: tracked since then, and older ones."""
-    wanted = select(func.count()).where(OPEN, translations.c.video_translate_id.is_not(None))
+    lanes = [
+        select(func.count()).where(lane, OPEN, translations.c.next_poll_at.is_not(None)) for lane in LANES
+    ]
     began = func.coalesce(translations.c.provider_created_at, translations.c.created_at)
-    is_young = (translations.c.created_at > young_since) & (began > young_since)
-    young = connection.scalar(wanted.where(is_young)) or 0
-    return young, (connection.scalar(wanted) or 0) - young
+    is_young = (OPEN, translations.c.created_at > young_since, began > young_since)
+    # Said in this way lest SQLite read all ids there are by their index.
+    has_id = func.coalesce(translations.c.video_translate_id, "") != ""
+    young = connection.scalar(select(func.count()).where(*is_young, has_id)) or 0
+    return young, sum(connection.scalar(lane) or 0 for lane in lanes) - young
 
 
 def oldest_open(connection: Connection) -> datetime | None:
@@ -100,9 +105,8 @@ def oldest_open(connection: Connection) -> datetime | None:
 
 def counts(connection: Connection) -> list[tuple[str, str | None, int]]:
     """How many translations there are by status and attention."""
-    grouped = select(translations.c.status, translations.c.attention, func.count()).group_by(
-        translations.c.status, translations.c.attention
-    )
+    by = (translations.c.status, translations.c.attention)
+    grouped = select(*by, func.count()).where(text(EVERY_ROW)).group_by(*by)
     return [(row[0], row[1], row[2]) for row in connection.execute(grouped)]
 
 

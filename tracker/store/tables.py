@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -47,9 +48,10 @@ def _is_a_time(column: str) -> str:
     )
 
 
-def _index_where(name: str, column: str, condition: str) -> Index:
+def _index_where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
     """Of the rows that meet the condition, and no others."""
-    return Index(name, column, sqlite_where=text(condition), postgresql_where=text(condition))
+    names = (columns,) if isinstance(columns, str) else columns
+    return Index(name, *names, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 TIMES = (
@@ -76,6 +78,7 @@ ASKED_ALONE = (
 POLLED_TOGETHER = f"video_translate_id IS NOT NULL AND NOT {ASKED_ALONE}"
 POLLED_ALONE = f"video_translate_id IS NOT NULL AND {ASKED_ALONE}"
 IS_UNFLAGGED = f"{IS_OPEN} AND attention IS NULL"
+EVERY_ROW = "id > 0"
 LEARNT = "poll_failures = 0 AND last_polled_at IS NOT NULL"
 # It has ended, and neither a poll nor a person has anything left to do.
 IS_SETTLED = "finished_at IS NOT NULL AND next_poll_at IS NULL AND attention IS NULL"
@@ -151,13 +154,19 @@ translations = Table(
     _index_where("ix_translations_claimed", "claimed_until", "claimed_until IS NOT NULL"),
     _index_where("ix_translations_unflagged", "created_at", IS_UNFLAGGED),
     _index_where("ix_translations_good_poll", "last_polled_at", LEARNT),
+    # For those alone who say its condition: SQLite would sort by it what another index has in order.
+    _index_where("ix_translations_counted", ("status", "attention"), EVERY_ROW),
     _index_where("ix_translations_open", "created_at", IS_OPEN),
     _index_where("ix_translations_attention", "attention", "attention IS NOT NULL"),
+    _index_where("ix_translations_flagged", "id", "attention IS NOT NULL"),
     Index("ix_translations_url_expires_at", "url_expires_at"),
     _index_where("ix_translations_finished", "finished_at", IS_SETTLED),
     _index_where("ix_translations_submission_id", "submission_id", "submission_id IS NOT NULL"),
     comment="one row per tracked HeyGen video translation",
 )
+
+# Said so that no index fits: SQLite would rather read all that wait for an id than those of one callback_id.
+WAITS_FOR_ID = translations.c.video_translate_id.is_(None).is_not(false())
 
 deliveries = Table(
     "deliveries",
