@@ -15,7 +15,7 @@ from tracker.domain.retention import Kind
 from tracker.domain.status import Source
 from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
-from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
+from tracker.ports import Claim, Clock, Due, Judge, News, Record, Recorded
 from tracker.store import (
     binding,
     claims,
@@ -29,7 +29,7 @@ from tracker.store import (
 )
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import READERS, Engines
-from tracker.store.news import News, open_news
+from tracker.store.news import open_news
 from tracker.store.rested import Rested
 from tracker.store.writer import Writer, translated
 
@@ -138,7 +138,7 @@ class Repository:
 
     def news(self) -> AbstractAsyncContextManager[News]:
         """What comes back when a change is stored, by whomever, or after some seconds."""
-        return open_news(self._engines.reader)
+        return open_news(self._engines.reader, self._read)
 
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Whether a webhook or a poll told first of the latest ends, newest first."""
