@@ -8,7 +8,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
 
 SMALLER = 100
-ROUNDS = 5
+ROUNDS = STARTS = 5
 QUESTIONS, BATCH = 10, 100  # ten bulk questions at a time
 LEASE = timedelta(minutes=2)
 LINK = "https://resource2.heygen.ai/video_translate/#/original.mp4?Expires=1796040000&Signature=" + "s" * 380
@@ -64,6 +64,8 @@ class Cost:
 def fill(connection: Connection, size: Size) -> None:
     """As if a daemon had done it, in the engine's own loop; indexes come last, for that is quicker."""
     sqlite = connection.dialect.name == "sqlite"
+    if not sqlite:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     indexes = _take_indexes(connection, sqlite)
     now = "strftime('%Y-%m-%d %H:%M:%f000', 'now', {})" if sqlite else "now() + {}::interval"
     many = (
@@ -114,7 +116,7 @@ def filled(url: str, size: Size) -> Iterator[str]:
         fill(connection, size)
     if engines.writer.dialect.name == "postgresql":  # as autovacuum does
         with engines.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for statement in ("CHECKPOINT", "VACUUM ANALYZE translations"):
+            for statement in ("SET statement_timeout = 0", "CHECKPOINT", "VACUUM ANALYZE translations"):
                 connection.exec_driver_sql(statement)
     engines.dispose()
     yield url
@@ -130,11 +132,20 @@ def measure(url: str, folder: Path) -> Cost:
         "TRACKER_ADMIN_LISTEN": "127.0.0.1:0",
         "TRACKER_LOG_FORMAT": "json",
     }
+    starts = [_run(cost, folder, environment) for _ in range(STARTS)]
+    cost.ready = median(starts)
+    cost.round = asyncio.run(rounds(open_engines(url)))
+    return cost
+
+
+def _run(cost: Cost, folder: Path, environment: Mapping[str, str]) -> float:
+    """Seconds from the start to READY; the other figures are those of the last time."""
     began = time.monotonic()
     program = Program("daemon", (sys.executable, "-m", "tracker", "run"), folder, environment)
     try:
         daemon = Daemon(program)
-        cost.ready = time.monotonic() - began
+        took = time.monotonic() - began
+        cost.pages.clear()
         for page in ("/metrics", "/", "/api/translations?limit=100", "/metrics", "/"):
             asked = time.monotonic()
             daemon.get(page).raise_for_status()
@@ -143,8 +154,7 @@ def measure(url: str, folder: Path) -> Cost:
         daemon.close()
     finally:
         program.close()
-    cost.round = asyncio.run(rounds(open_engines(url)))
-    return cost
+    return took
 
 
 async def rounds(engines: Engines) -> float:

@@ -62,6 +62,15 @@ async def test_what_is_shared_can_be_forgotten_by_those_who_know_it(scene: Scene
     assert await scene.store.swap("account", None, ["x"])
 
 
+async def test_nothing_is_not_taken_for_something(scene: Scene) -> None:
+    await scene.store.remember("place", "here")
+    assert not await scene.store.swap("place", None, None)
+
+    await scene.store.remember("place", None)
+    assert await scene.store.recall("place") is None
+    assert await scene.store.swap("place", None, "there")
+
+
 async def test_of_many_who_swap_at_once_one_succeeds(scene: Scene) -> None:
     done = await asyncio.gather(*(scene.store.swap("account", None, number) for number in range(8)))
 
