@@ -24,8 +24,8 @@ class Download:
     """A file on its way. `chunks` begin at `offset`: 0 where the host sends all of it again.
 
     `size`: bytes of the whole file, None where the host does not say. `validator`: what to send as
-    If-Range when it is resumed (a strong ETag or a Last-Modified), None where there is none. The iterator raises
-    BrokenTransferError where the connection breaks or fewer or more bytes come than promised, and
+    If-Range when it is resumed (a strong ETag or a Last-Modified), None where there is none. The iterator
+    raises BrokenTransferError where the connection breaks or fewer or more bytes come than promised, and
     FileTooLargeError as soon as the file is known to be too large.
     """
 

@@ -121,7 +121,7 @@ class KeyTemplate:
         free = [piece.field for piece in part if piece.field in FREE]
         beside = {sign for _, sign in _neighbours(part)}
         values = [_value(getattr(fields, name), FREE[name], beside) for name in free]
-        left = _cut(values, room - _width(part))
+        left = iter(_cut(values, room - _width(part)))
         name = "".join(next(left) if piece.field in FREE else _fixed(piece, fields) for piece in part)
         name = unicodedata.normalize("NFC", name)  # pieces may compose
         stem, dot, rest = name.partition(".")
@@ -258,11 +258,10 @@ def _clean(text: str) -> str:
     return re.sub(" +", " ", FORBIDDEN.sub("_", unicodedata.normalize("NFC", shown)))
 
 
-def _cut(values: list[str], room: int) -> Iterator[str]:
+def _cut(values: list[str], room: int) -> list[str]:
     """The values, the longest cut at a character until all fit into so many bytes; none loses its place."""
     sizes = [len(value.encode()) for value in values]
     limit = max(sizes, default=0)
     while sum(min(size, limit) for size in sizes) > room:
         limit -= 1
-    for value in values:
-        yield value.encode()[:limit].decode(errors="ignore").rstrip(" .")
+    return [value.encode()[:limit].decode(errors="ignore").rstrip(" .") for value in values]
