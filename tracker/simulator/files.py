@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from tracker.simulator.content import KINDS, Content, content_of
 from tracker.simulator.desk import Desk
-from tracker.simulator.file_faults import FileFaults, Forced
+from tracker.simulator.file_faults import OF_BODIES, FileFaults, Forced
 from tracker.simulator.links import FILES
 from tracker.simulator.world import Translation
 
@@ -65,7 +65,8 @@ class FileRoom:
         broken = await self._broken(request, forced)
         if broken is not None:
             return broken, str(forced.answer)
-        return self._file(request, content, translation.finished_at, forced), forced.answer or "ok"
+        spoilt = forced.answer if forced.answer in {*OF_BODIES, "encoded"} else None
+        return self._file(request, content, translation.finished_at, forced), spoilt or "ok"
 
     async def _broken(self, request: Request, forced: Forced) -> Response | None:
         """An answer without the file, if that is the fault."""
