@@ -429,7 +429,8 @@ async def test_over_https_all_is_as_over_http_but_no_redirect_leads_back(
     monkeypatch.setattr(certifi, "where", lambda: str(CERTIFICATE))
     async with (
         host_with(WHOLE) as plain,
-        host_with(moved("/y"), WHOLE, moved(plain.url()), tls=tls()) as host,client_for(host, plain) as client
+        host_with(moved("/y"), WHOLE, moved(plain.url()), tls=tls()) as host,
+        client_for(host, plain) as client,
     ):
         url = host.url().replace("http:", "https:")
         assert (await fetched(client, url))[1] == BODY
