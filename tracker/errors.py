@@ -7,14 +7,19 @@ TrackerError                 its text is written for people: the thing, the prob
 ├── StoreError               the database cannot do it now                    exit 3, HTTP 503
 │   ├── SchemaError          the schema is missing, outdated or too new       exit 3
 │   └── AlreadyRunningError  another `tracker run` holds this database        exit 3
-└── HeyGenError              HeyGen did not answer a status
-    ├── NotFoundError        "no such translation", perhaps not for good
-    ├── RefusedError         HeyGen will not take this request, however often it is sent
-    ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense
-    │   └── NotSentError     the request certainly never reached HeyGen
-    └── AccountError         concerns every request of this API key
-        ├── KeyRejectedError     401, 403
-        └── RateLimitedError     429, with the delay HeyGen asks for
+├── HeyGenError              HeyGen did not answer a status
+│   ├── NotFoundError        "no such translation", perhaps not for good
+│   ├── RefusedError         HeyGen will not take this request, however often it is sent
+│   ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense
+│   │   └── NotSentError     the request certainly never reached HeyGen
+│   └── AccountError         concerns every request of this API key
+│       ├── KeyRejectedError     401, 403
+│       └── RateLimitedError     429, with the delay HeyGen asks for
+└── FileError                a file of HeyGen's could not be had
+    ├── LinkRefusedError     the file host refuses this link: it has expired or was revoked (403, 404, 410)
+    ├── UnsafeLinkError      the link leads where we do not go; the text names the rule and the setting
+    ├── FileTooLargeError    it is larger than TRACKER_ARCHIVE_MAX_BYTES allows
+    └── BrokenTransferError  the connection broke, or what came was not what was promised; may work next time
 """
 
 
@@ -85,3 +90,23 @@ class RateLimitedError(AccountError):
         super().__init__(message)
         self.retry_after = retry_after
         self.quota = quota
+
+
+class FileError(TrackerError):
+    """A file of HeyGen's could not be had."""
+
+
+class LinkRefusedError(FileError):
+    """The file host refuses this link: it has expired, or was revoked."""
+
+
+class UnsafeLinkError(FileError):
+    """The link leads where we do not go: another host, a private address, no https."""
+
+
+class FileTooLargeError(FileError):
+    """The file is larger than the settings allow."""
+
+
+class BrokenTransferError(FileError):
+    """The connection broke, or what came is not what was promised; the next attempt may work."""

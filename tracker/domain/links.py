@@ -1,9 +1,25 @@
 """Until when a result link works (heygen-api section 5)."""
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from urllib.parse import parse_qs, urlsplit
 
 LIFETIME = timedelta(days=7)
+
+
+class LinkKind(StrEnum):
+    """The files of a translation that HeyGen gives links to."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+    CAPTIONS = "captions"  # .ass
+    SRT = "srt"
+    VTT = "vtt"
+
+    @property
+    def column(self) -> str:
+        """The column of `translations`, and field of `Details`, that holds the link."""
+        return {"video": "url", "captions": "caption_url"}.get(self, f"{self}_url")
 
 
 def expires_at(url: str, fetched_at: datetime) -> datetime:
