@@ -1,6 +1,7 @@
 """What all tests share: a PostgreSQL server, and that nothing that could not be tested here goes unsaid."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -24,16 +25,20 @@ def postgresql() -> Iterator[Server]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The tests that were skipped for want of something, and what they lack."""
-    skipped = [
-        report.longrepr[2]
-        for report in terminalreporter.getreports("skipped")
-        if isinstance(report.longrepr, tuple)
-    ]
+    """How many tests were left out or failed for want of something, and what they lack."""
     for lack, of_what in LACKS.items():
-        reasons = [reason.partition(lack)[2] for reason in skipped if lack in reason]
-        if reasons:
+        wants = Counter(_wanting(terminalreporter, lack))
+        if wants:
             terminalreporter.section(f"NOT TESTED AGAINST {of_what}", sep="!", red=True, bold=True)
-        for reason in sorted(set(reasons)):
-            tests = reasons.count(reason)
-            terminalreporter.line(f"{tests} tests were skipped: {reason}", red=True, bold=True)
+        for (became, want), tests in sorted(wants.items()):
+            terminalreporter.line(f"{tests} tests {became}: {want}", red=True, bold=True)
+
+
+def _wanting(terminalreporter: pytest.TerminalReporter, lack: str) -> Iterator[tuple[str, str]]:
+    """What became of each test that lacks it, and what it wants."""
+    for kind, became in (("skipped", "were skipped"), ("failed", "failed"), ("error", "failed")):
+        for report in terminalreporter.getreports(kind):
+            skipped = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            told = skipped.removeprefix("Skipped: ")
+            if told.startswith(lack):
+                yield became, told.removeprefix(lack)

@@ -1,19 +1,15 @@
-"""Stand-ins for the ports: a store in a dict, a HeyGen that obeys, a clock that stands still."""
+"""Stand-ins for the ports: a HeyGen that obeys, a clock that stands still; the store is in fake_store.py."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from tests.builders import NOON, observation, translation
-from tracker.domain.observation import Details, Observation, Problem, ProblemKind
-from tracker.domain.status import Source, Status
-from tracker.domain.translation import Translation
-from tracker.domain.verdict import Verdict
-from tracker.errors import NotFoundError, StoreError
-from tracker.ports import Claim, Due, Judge, Record, Recorded
+from tests.builders import NOON, observation
+from tracker.domain.observation import Observation, Problem, ProblemKind
+from tracker.domain.status import Status
+from tracker.errors import NotFoundError
 
 
 class FakeClock:
@@ -122,171 +118,3 @@ class FakeHeyGen:
             video_translate_id=video_translate_id,
             observed_at=at,
         )
-
-
-@dataclass
-class FakeStore:
-    """Translations in a dict; `broken` makes every method fail, `hold` makes claims and writes wait."""
-
-    rows: dict[int, Translation] = field(default_factory=dict)
-    claims: dict[int, Claim] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    released: list[tuple[Claim, datetime | None]] = field(default_factory=list)
-    answers: list[Recorded] = field(default_factory=list)
-    ends: list[Source] = field(default_factory=list)
-    heard: bool = False  # whether a signed webhook has come since those
-    overdue: list[str] = field(default_factory=list)
-    hastened: list[datetime] = field(default_factory=list)
-    wanted: list[Due] = field(default_factory=list)  # what each claim asked for
-    instances: dict[str, datetime] = field(default_factory=dict)
-    remembered: dict[str, Any] = field(default_factory=dict)
-    broken: Exception | None = None
-    poison: Exception | None = None  # what applying raises, while the rest works
-    hold: asyncio.Event | None = None
-    waiting: asyncio.Event = field(default_factory=asyncio.Event)
-    failed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def add(self, *video_translate_ids: str) -> None:
-        """Track these ids, due at noon."""
-        for name in video_translate_ids:
-            number = len(self.rows) + 1
-            self.rows[number] = translation(id=number, video_translate_id=name)
-
-    def row(self, video_translate_id: str) -> Translation:
-        return next(row for row in self.rows.values() if row.video_translate_id == video_translate_id)
-
-    async def _ready(self) -> None:
-        self.waiting.set()
-        if self.hold is not None:
-            await self.hold.wait()
-        if self.broken is not None:
-            self.failed.set()
-            raise self.broken
-
-    async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
-        await self._ready()
-        if self.poison is not None:
-            raise self.poison
-        self.records += records
-        if self.answers:
-            return [self.answers.pop(0) for _ in records]
-        return [self._apply(record, judge) for record in records]
-
-    def _apply(self, record: Record, judge: Judge) -> Recorded:
-        seen, held = record.observation, record.claim
-        assert seen is not None
-        assert held is not None
-        current = self.rows[held.translation_id]
-        verdict = judge(current, seen)
-        self.rows[current.id] = written(current, verdict)
-        self.claims.pop(current.id, None)
-        return Recorded(outcome=verdict.outcome, translation_id=current.id, change=verdict.change)
-
-    async def claim_due(
-        self, now: datetime, requests: int, owner: str, lease: timedelta, due: Due | None = None
-    ) -> list[Claim]:
-        await self._ready()
-        wanted = due or Due(now, now)
-        self.wanted.append(wanted)
-        waiting = [
-            row
-            for row in self.rows.values()
-            if row.next_poll_at is not None
-            and row.next_poll_at <= (wanted.by if wanted.batch == 1 else wanted.soon)
-            and row.video_translate_id is not None
-            and (row.id not in self.claims or self.claims[row.id].until <= now)
-        ]
-        waiting.sort(key=lambda row: row.next_poll_at or now)
-        is_due = bool(waiting) and (waiting[0].next_poll_at or now) <= wanted.by
-        taken = waiting[: requests * wanted.batch] if is_due else []
-        for row in taken:
-            alone = row.status.is_final or wanted.batch == 1
-            self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease, alone)
-        return [self.claims[row.id] for row in taken]
-
-    async def meet(self, name: str, now: datetime, silent_since: datetime) -> int:
-        self.instances = {one: at for one, at in self.instances.items() if at >= silent_since} | {name: now}
-        return len(self.instances)
-
-    async def leave(self, name: str) -> None:
-        self.instances.pop(name, None)
-
-    async def recall(self, name: str) -> Any:
-        return self.remembered.get(name)
-
-    async def swap(self, name: str, old: Any, new: Any) -> bool:
-        if self.remembered.get(name) != old:
-            return False
-        self.remembered[name] = new
-        return True
-
-    async def count_open(self, young_since: datetime) -> tuple[int, int]:
-        await self._ready()
-        ages = [row.created_at > young_since for row in self.rows.values() if not row.status.is_final]
-        return sum(ages), len(ages) - sum(ages)
-
-    async def oldest_open(self) -> datetime | None:
-        await self._ready()
-        return min((row.created_at for row in self.rows.values() if not row.status.is_final), default=None)
-
-    async def hasten(self, by: datetime, spacing: timedelta) -> int:
-        await self._ready()
-        late = [row for row in self.rows.values() if row.next_poll_at and row.next_poll_at > by]
-        for row in late:
-            self.rows[row.id] = replace(row, next_poll_at=by)
-        self.hastened.append(by)
-        return len(late)
-
-    async def claim_links(
-        self, translation_id: int, poll_count: int, now: datetime, owner: str, lease: timedelta
-    ) -> Claim | None:
-        await self._ready()
-        row, held = self.rows[translation_id], self.claims.get(translation_id)
-        if not row.status.is_final or row.poll_count != poll_count or (held and held.until > now):
-            return None
-        self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease)
-        return self.claims[row.id]
-
-    async def claim_renewal(self, now: datetime, owner: str, lease: timedelta) -> Claim | None:
-        await self._ready()
-        due = [row for row in self.rows.values() if row.renew_links_at and row.renew_links_at <= now]
-        free = [row for row in due if row.id not in self.claims or self.claims[row.id].until <= now]
-        if not free:
-            return None
-        first = min(free, key=lambda row: row.renew_links_at or now)
-        self.claims[first.id] = Claim(first.id, first.video_translate_id or "", owner, now + lease)
-        return self.claims[first.id]
-
-    async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
-        await self._ready()
-        for claim in claims:
-            self.released.append((claim, next_poll_at))
-            self.claims.pop(claim.translation_id, None)
-            row = self.rows[claim.translation_id]
-            if next_poll_at is not None and row.next_poll_at is not None:
-                self.rows[row.id] = replace(row, next_poll_at=next_poll_at)
-
-    async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
-        await self._ready()
-        return self.overdue
-
-    async def recent_end_sources(self, limit: int) -> list[Source]:
-        await self._ready()
-        return self.ends[:limit]
-
-    async def heard_since_ends(self, limit: int) -> bool:
-        await self._ready()
-        return self.heard
-
-
-def written(current: Translation, verdict: Verdict) -> Translation:
-    """The translation once the verdict is written, as the store would read it again."""
-    updates: Mapping[str, object] = verdict.updates
-    mine = {name: value for name, value in updates.items() if name in Translation.__dataclass_fields__}
-    told = {name: value for name, value in updates.items() if name in Details.__dataclass_fields__}
-    details = replace(current.details, **told)  # type: ignore[arg-type]
-    status = verdict.change.new if verdict.change else current.status
-    return replace(current, **mine | {"details": details, "status": status})  # type: ignore[arg-type]
-
-
-STORE_IS_DOWN = StoreError("the database did not do it: disk I/O error")

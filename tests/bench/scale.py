@@ -8,9 +8,9 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,9 @@ from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
 
 SMALLER = 100
-ROUNDS = 5
+TURNS = 5
 QUESTIONS, BATCH = 10, 100  # ten bulk questions at a time
+PAGES = ("/metrics", "/", "/api/translations?limit=100", "/metrics", "/")
 LEASE = timedelta(minutes=2)
 LINK = "https://resource2.heygen.ai/video_translate/#/original.mp4?Expires=1796040000&Signature=" + "s" * 380
 COLUMNS = (
@@ -51,19 +52,18 @@ class Size:
         return Size(int(self.opened * share), int(self.ended * share))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds, but for `memory` in MB."""
+    """The median of each figure, by name."""
 
-    ready: float = 0.0
-    memory: float = 0.0
-    pages: dict[str, float] = field(default_factory=dict)
-    round: float = 0.0
+    figures: Mapping[str, float]
 
 
 def fill(connection: Connection, size: Size) -> None:
     """As if a daemon had done it, in the engine's own loop; indexes come last, for that is quicker."""
     sqlite = connection.dialect.name == "sqlite"
+    if not sqlite:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     indexes = _take_indexes(connection, sqlite)
     now = "strftime('%Y-%m-%d %H:%M:%f000', 'now', {})" if sqlite else "now() + {}::interval"
     many = (
@@ -106,23 +106,30 @@ def _take_indexes(connection: Connection, sqlite: bool) -> list[str]:
     return [made for _, made in found]
 
 
-@contextmanager
-def filled(url: str, size: Size) -> Iterator[str]:
+def filled(url: str, size: Size) -> str:
+    """That database, with so many rows."""
     engines = open_engines(url)
     schema.migrate(engines.writer)
     with engines.writer.begin() as connection:
         fill(connection, size)
     if engines.writer.dialect.name == "postgresql":  # as autovacuum does
         with engines.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for statement in ("CHECKPOINT", "VACUUM ANALYZE translations"):
+            for statement in ("SET statement_timeout = 0", "CHECKPOINT", "VACUUM ANALYZE translations"):
                 connection.exec_driver_sql(statement)
     engines.dispose()
-    yield url
+    return url
 
 
-def measure(url: str, folder: Path) -> Cost:
-    """The daemon without a key, which polls nothing, and then its store."""
-    cost = Cost()
+def measure(urls: Sequence[str], folder: Path) -> list[Cost]:
+    """The daemon without a key, which polls nothing, and its store; by turns, on the same machine."""
+    turns = [[_run(url, folder) for url in urls] for _ in range(TURNS)]
+    return [
+        Cost({name: median(turn[name] for turn in turns_of_one) for name in turns_of_one[0]})
+        for turns_of_one in zip(*turns, strict=True)
+    ]
+
+
+def _run(url: str, folder: Path) -> Mapping[str, float]:
     environment = {
         **clean_environment(folder),
         "TRACKER_DATABASE_URL": url,
@@ -130,80 +137,69 @@ def measure(url: str, folder: Path) -> Cost:
         "TRACKER_ADMIN_LISTEN": "127.0.0.1:0",
         "TRACKER_LOG_FORMAT": "json",
     }
+    cost: dict[str, float] = {}
     began = time.monotonic()
     program = Program("daemon", (sys.executable, "-m", "tracker", "run"), folder, environment)
     try:
         daemon = Daemon(program)
-        cost.ready = time.monotonic() - began
-        for page in ("/metrics", "/", "/api/translations?limit=100", "/metrics", "/"):
+        cost["start to READY, s"] = time.monotonic() - began
+        for page in PAGES:
             asked = time.monotonic()
             daemon.get(page).raise_for_status()
-            cost.pages[f"{page} again" if page in cost.pages else page] = time.monotonic() - asked
-        cost.memory = peak_megabytes(program.process.pid)
+            cost[f"{page} again, s" if f"{page}, s" in cost else f"{page}, s"] = time.monotonic() - asked
+        cost["memory, MB"] = peak_megabytes(program.process.pid)
         daemon.close()
     finally:
         program.close()
-    cost.round = asyncio.run(rounds(open_engines(url)))
-    return cost
+    return {**cost, "claim and store 1,000, s": asyncio.run(one_round(open_engines(url)))}
 
 
-async def rounds(engines: Engines) -> float:
-    """Seconds for one: a thousand are claimed, and what was answered about them is stored."""
+async def one_round(engines: Engines) -> float:
+    """Seconds in which a thousand are claimed, and what was answered about them is stored."""
     now = datetime.now(UTC)
     store = Repository(engines, lambda: now)
     store.open()
-    took = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        claims = await store.claim_due(now, QUESTIONS, "bench", LEASE, Due(now, now, BATCH))
-        records = [
-            Record(
-                observation=observation(
-                    Source.POLL,
-                    Status.RUNNING,
-                    video_translate_id=claim.video_translate_id,
-                    observed_at=now,
-                    partial=True,
-                ),
-                claim=claim,
-            )
-            for claim in claims
-        ]
-        await store.apply(records, partial(judge, cadence=Cadence()))
-        took.append(time.perf_counter() - began)
+    began = time.perf_counter()
+    claims = await store.claim_due(now, QUESTIONS, "bench", LEASE, Due(now, now, BATCH))
+    records = [
+        Record(
+            observation=observation(
+                Source.POLL,
+                Status.RUNNING,
+                video_translate_id=claim.video_translate_id,
+                observed_at=now,
+                partial=True,
+            ),
+            claim=claim,
+        )
+        for claim in claims
+    ]
+    await store.apply(records, partial(judge, cadence=Cadence()))
+    took = time.perf_counter() - began
     await asyncio.to_thread(store.close)
-    return median(took)
+    return took
 
 
-def show(engine: str, size: Size, small: Cost, large: Cost) -> None:
+def show(engine: str, size: Size, costs: Sequence[Cost]) -> None:
     """Both, and how many times the small one the large one is."""
     print(f"\n{engine}: {size.opened:,} open and {size.ended:,} ended, beside a hundredth of it:")
-    rows: list[tuple[str, Callable[[Cost], float]]] = [
-        ("start to READY, s", lambda cost: cost.ready),
-        ("memory, MB", lambda cost: cost.memory),
-        *((f"{page}, s", lambda cost, page=page: cost.pages[page]) for page in large.pages),
-        ("claim and store 1,000, s", lambda cost: cost.round),
-    ]
-    for name, figure in rows:
-        few, many = figure(small), figure(large)
+    small, large = costs
+    for name, many in large.figures.items():
+        few = small.figures[name]
         print(f"{name:>36}{few:>10.3f}{many:>10.3f}{many / few:>8.1f} times")
 
 
 def main(share: float = 1.0) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Size(500_000, 500_000).smaller(share)
-        costs = []
-        for size in (whole.smaller(1 / SMALLER), whole):
-            path = Path(folder) / f"{size.opened}.db"
-            with filled(f"sqlite:///{path}", size) as url:
-                costs.append(measure(url, Path(folder)))
-        show("SQLite", whole, *costs)
+    with tempfile.TemporaryDirectory() as name:
+        folder, whole = Path(name), Size(500_000, 500_000).smaller(share)
+        sizes = (whole.smaller(1 / SMALLER), whole)
+        urls = [filled(f"sqlite:///{folder / f'{size.opened}.db'}", size) for size in sizes]
+        show("SQLite", whole, measure(urls, folder))
     if (binaries := find_binaries()) is None:
         print("PostgreSQL: no server found", file=sys.stderr)
         return
-    with tempfile.TemporaryDirectory() as folder, Server(binaries) as server:
-        whole, costs = Size(1_000_000, 10_000_000).smaller(share), []
-        for size in (whole.smaller(1 / SMALLER), whole):
-            with server.database() as name, filled(server.url(name), size) as url:
-                costs.append(measure(url, Path(folder)))
-        show("PostgreSQL", whole, *costs)
+    with tempfile.TemporaryDirectory() as name, Server(binaries) as server, ExitStack() as stack:
+        whole = Size(1_000_000, 10_000_000).smaller(share)
+        sizes = (whole.smaller(1 / SMALLER), whole)
+        urls = [filled(server.url(stack.enter_context(server.database())), size) for size in sizes]
+        show("PostgreSQL", whole, measure(urls, Path(name)))

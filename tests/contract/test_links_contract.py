@@ -15,6 +15,7 @@ from sqlalchemy import event, insert
 
 from tests.builders import observation
 from tests.contract.openers import NOON, Opened
+from tests.contract.scene import Scene
 from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
 from tracker.domain.cadence import Cadence
 from tracker.domain.links import LinkKind
@@ -90,6 +91,42 @@ async def ended(opened: Opened, name: str = "a", life: timedelta = timedelta(day
 
 
 # Claims
+
+
+async def claim_links(scene: Scene, number: int, at: datetime = NOON, polls: int = 0) -> bool:
+    return await scene.store.claim_links(number, polls, at, "one", LEASE) is not None
+
+
+async def test_the_fake_claims_for_links_as_the_real_ones_do(scene: Scene) -> None:
+    scene.put(id=1, video_translate_id="ended", status="success", next_poll_at=None, poll_count=2)
+    scene.put(id=2, video_translate_id="open", status="running")
+    assert not await claim_links(scene, 1, polls=1)
+    assert not await claim_links(scene, 2)
+    assert not await claim_links(scene, 3)
+    assert await claim_links(scene, 1, polls=2)
+    assert not await claim_links(scene, 1, polls=2)
+    claim = await scene.store.claim_links(1, 2, NOON + LEASE, "two", LEASE)
+    assert claim is not None
+    await scene.store.release([claim], NOON)
+    assert [row["next_poll_at"] for row in scene.rows()] == [None, NOON]
+
+
+async def test_the_fake_claims_renewals_as_the_real_ones_do(scene: Scene) -> None:
+    ended: dict[str, Any] = {"status": "success", "next_poll_at": None}
+    sorts: dict[str, dict[str, Any]] = {
+        "late": {"renew_links_at": NOON + LEASE},
+        "first": {"renew_links_at": NOON - LEASE},
+        "unplanned": {"url_expires_at": NOON + timedelta(days=1)},
+        "polled": {"renew_links_at": NOON - LEASE, "next_poll_at": NOON},
+        "failed": {"renew_links_at": NOON - LEASE, "status": "failed"},
+        "without": {},
+    }
+    for number, (name, columns) in enumerate(sorts.items(), start=1):
+        scene.put(id=number, video_translate_id=name, **ended | columns)
+    claims = [await scene.store.claim_renewal(NOON, "one", LEASE) for _ in range(3)]
+    assert [claim and claim.video_translate_id for claim in claims] == ["first", "unplanned", None]
+    claims = [await scene.store.claim_renewal(NOON + timedelta(hours=1), "one", LEASE) for _ in range(3)]
+    assert {claim.video_translate_id for claim in claims if claim} == {"late", "first", "unplanned"}
 
 
 async def test_an_ended_row_is_claimed_for_its_links_once(opened: Opened) -> None:

@@ -35,6 +35,7 @@ ASK = {  # what asks HeyGen before it writes; whatever is wrong with the databas
 MIGRATE = {"migrate": ["migrate"], "migrate --plan": ["migrate", "--plan"]}
 ALL = {**READ, **WRITE, **ASK, **MIGRATE}
 PASSWORD = "hunter2-is-private"
+AT_ONCE = 4  # programs: fifteen of them do not start in time where the machine has other work
 ENDED = f"INSERT INTO translations (video_translate_id, status) VALUES ('{ID}', 'failed')"
 # Root may write to what is read-only, unless it gives that up.
 AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
@@ -43,10 +44,11 @@ AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 el
 def refused(stage: Stage, url: str, verbs: dict[str, list[str]], *told: str) -> None:
     """Each of these verbs ends with 3, and one line that tells this."""
     settings = stage.settings(database_url=url, log_format="console", database_wait=0.1)
-    programs = [
-        stage.launch(name, [*AS_ANYBODY, *PROGRAM, *arguments], settings) for name, arguments in verbs.items()
-    ]
-    ended = [(program.wait(), program) for program in programs]
+    commands = [(name, [*AS_ANYBODY, *PROGRAM, *arguments]) for name, arguments in verbs.items()]
+    ended: list[tuple[int, Program]] = []
+    for first in range(0, len(commands), AT_ONCE):
+        programs = [stage.launch(*command, settings) for command in commands[first : first + AT_ONCE]]
+        ended += [(program.wait(), program) for program in programs]
     said = {
         program.name: program.output for code, program in ended if code != 3 or not is_told(program, told)
     }

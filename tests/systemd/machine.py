@@ -36,7 +36,7 @@ class Installation:
 def missing() -> str | None:
     """Why there can be no test box here, or None."""
     if os.geteuid() != 0:
-        return "root"
+        return "root, as whom these tests have to be run"
     if lacking := [program for program in PROGRAMS if shutil.which(program) is None]:
         return f"programs: {', '.join(lacking)}"
     if not Path("/lib/systemd/systemd").exists():

@@ -1,5 +1,7 @@
 """The one door."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,15 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import ID, NOON, URL, after, delivery, observation, poll, translation, webhook
-from tests.fakes import STORE_IS_DOWN, FakeFigures, FakeStore
+from tests.fake_store import STORE_IS_DOWN, FakeStore
+from tests.fakes import FakeFigures
 from tracker.domain.cadence import Cadence, Tempo
 from tracker.domain.decide import Change
 from tracker.domain.observation import Details, Observation
 from tracker.domain.plan import Plan
 from tracker.domain.status import Attention, Source, Status
-from tracker.domain.verdict import Outcome
 from tracker.errors import InputError, StoreError
-from tracker.ports import Record, Recorded
+from tracker.ports import Judge, Record, Recorded
 from tracker.tracking import EVIDENCE, WORDS_REMEMBERED, Tracker, poll_request, registration
 
 pytestmark = pytest.mark.anyio
@@ -41,12 +43,10 @@ def tracker(store: FakeStore, figures: FakeFigures) -> Tracker:
     return Tracker(store, Cadence(), figures)
 
 
-def done(change: Change | None = None, **fields: Any) -> Recorded:
-    """What the store answers about the translation ID."""
-    return Recorded(**{"outcome": Outcome.APPLIED, "video_translate_id": ID, "change": change} | fields)
-
-
-TO_SUCCESS = Change(Status.RUNNING, Status.SUCCESS)
+def hold(store: FakeStore, **fields: Any) -> None:
+    """The translation ID is tracked, and it alone."""
+    store.rows.clear()
+    store.rows[1] = translation(**fields)
 
 
 # What people name
@@ -106,8 +106,8 @@ async def test_what_was_not_stored_is_not_told(
 
 
 async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, store: FakeStore) -> None:
+    hold(store, video_translate_id=None, callback_id="b")
     named = [registration(NOON, callback_id="a"), registration(NOON, callback_id="b")]
-    store.answers = [done(is_new=True), done()]
     assert [recorded.is_new for recorded in await tracker.register(named)] == [True, False]
     assert [record.observation for record in store.records] == named
 
@@ -115,9 +115,11 @@ async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, sto
 async def test_a_change_is_told_with_its_lag(
     tracker: Tracker, store: FakeStore, figures: FakeFigures
 ) -> None:
-    store.answers = [done(TO_SUCCESS, finished_at=after(-2), recorded_at=after(0.5))]
+    hold(store, status=Status.RUNNING)
+    store.clock = lambda: after(0.5)
+    seen = webhook(Status.SUCCESS, url=f"{URL}?Signature=s", occurred_at=after(-2))
     with capture_logs() as logs:
-        await tracker.record([Record(observation=webhook(Status.SUCCESS, url=f"{URL}?Signature=s"))])
+        await tracker.record([Record(observation=seen)])
     assert logs == [
         {
             "event": "status changed",
@@ -134,22 +136,31 @@ async def test_a_change_is_told_with_its_lag(
 
 
 async def test_without_an_end_the_lag_counts_from_the_observation(tracker: Tracker, store: FakeStore) -> None:
-    running = Change(Status.PENDING, Status.RUNNING)
-    store.answers = [done(running, recorded_at=after(1)), done(running)]
+    store.clock = lambda: after(1)
     with capture_logs() as logs:
-        await tracker.record([Record(observation=poll(Status.RUNNING))] * 2)
-    assert [line["lag"] for line in logs] == [1.0, None]
+        await tracker.record([Record(observation=poll(Status.RUNNING))])
+    assert [line["lag"] for line in logs] == [1.0]
+
+
+async def test_a_store_that_does_not_say_when_it_stored_leaves_the_lag_unknown(figures: FakeFigures) -> None:
+    class Timeless(FakeStore):
+        async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
+            return [replace(one, recorded_at=None) for one in await super().apply(records, judge)]
+
+    with capture_logs() as logs:
+        await Tracker(Timeless(), Cadence(), figures).record([Record(observation=poll(Status.RUNNING))])
+    assert [line["lag"] for line in logs] == [None]
 
 
 async def test_a_note_is_told(tracker: Tracker, store: FakeStore) -> None:
-    store.answers = [done(Change(Status.FAILED, Status.PENDING, "reopened by hand"))]
+    hold(store, status=Status.FAILED)
     with capture_logs() as logs:
         await tracker.record([Record(observation=observation(Source.MANUAL, Status.PENDING))])
     assert [line["note"] for line in logs] == ["reopened by hand"]
 
 
 async def test_a_flag_that_was_raised_is_told(tracker: Tracker, store: FakeStore) -> None:
-    store.answers = [done(attention=Attention.CONFLICT), done()]
+    hold(store, status=Status.SUCCESS, url=URL)
     with capture_logs() as logs:
         await tracker.record([Record(observation=webhook(Status.FAILED))] * 2)
     assert [(line["event"], line["log_level"], line["attention"]) for line in logs] == [
@@ -160,14 +171,9 @@ async def test_a_flag_that_was_raised_is_told(tracker: Tracker, store: FakeStore
 async def test_deliveries_are_counted_by_outcome(
     tracker: Tracker, store: FakeStore, figures: FakeFigures
 ) -> None:
-    store.answers = [
-        done(outcome=Outcome.IGNORED),
-        done(TO_SUCCESS),
-        done(TO_SUCCESS, is_duplicate=True, attention=Attention.CONFLICT),
-    ]
     records = [
-        Record(delivery=delivery()),
-        *[Record(delivery=delivery(), observation=webhook(Status.SUCCESS))] * 2,
+        Record(delivery=delivery(b"of another product")),
+        *[Record(delivery=delivery(), observation=webhook(Status.SUCCESS, url=URL))] * 2,
     ]
     with capture_logs() as logs:
         await tracker.record(records)
@@ -178,7 +184,6 @@ async def test_deliveries_are_counted_by_outcome(
 async def test_what_came_by_no_delivery_counts_as_none(
     tracker: Tracker, store: FakeStore, figures: FakeFigures
 ) -> None:
-    store.answers = [done()]
     await tracker.record([Record(observation=poll(Status.RUNNING))])
     assert not figures.deliveries
 
@@ -186,7 +191,7 @@ async def test_what_came_by_no_delivery_counts_as_none(
 async def test_an_unknown_word_is_told_once(tracker: Tracker, store: FakeStore) -> None:
     seen = [observation(provider_status=word) for word in ("upscaling", "upscaling", "dubbing")]
     known = poll(Status.RUNNING, provider_status="running")
-    store.answers = [done()] * 5
+    hold(store, status=Status.RUNNING)
     with capture_logs() as logs:
         await tracker.record([Record(observation=one) for one in [*seen, known, observation()]])
     assert [(line["event"], line["word"]) for line in logs] == [
@@ -197,7 +202,6 @@ async def test_an_unknown_word_is_told_once(tracker: Tracker, store: FakeStore) 
 
 async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, store: FakeStore) -> None:
     words = [observation(provider_status=f"word {number}") for number in range(WORDS_REMEMBERED + 10)]
-    store.answers = [done()] * len(words)
     with capture_logs() as logs:
         await tracker.record([Record(observation=one) for one in words])
     assert len(logs) == WORDS_REMEMBERED
@@ -209,13 +213,16 @@ async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, store: Fake
 async def ends(tracker: Tracker, store: FakeStore, *sources: Source) -> None:
     """One translation after another ends, first reported by these."""
     for source in sources:
-        store.answers = [done(TO_SUCCESS), done(Change(Status.PENDING, Status.RUNNING))]
+        ended, running = f"ended-{len(store.records)}", f"running-{len(store.records)}"
+        by_hand = source is Source.MANUAL  # people end only what HeyGen refused to create
+        status = Status.FAILED if by_hand else Status.SUCCESS
         await tracker.record(
             [
-                Record(observation=observation(source, Status.SUCCESS)),
-                Record(observation=poll(Status.RUNNING)),
+                Record(observation=observation(source, status, video_translate_id=ended, url=URL)),
+                Record(observation=poll(Status.RUNNING, video_translate_id=running)),
             ]
         )
+        assert store.row(ended).status is status
 
 
 async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, store: FakeStore) -> None:
@@ -236,13 +243,13 @@ async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
 
 
 async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Tracker, store: FakeStore) -> None:
-    store.ends = [Source.WEBHOOK] * EVIDENCE + [Source.POLL] * 99
+    store.end(*[Source.POLL] * 99, *[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert (tracker.stretch, tracker.delivery_rate) == (4.0, 1.0)
 
 
 async def test_and_the_latest_of_it_counts_most(tracker: Tracker, store: FakeStore) -> None:
-    store.ends = [Source.WEBHOOK] * 4 + [Source.POLL] + [Source.WEBHOOK] * 15
+    store.end(*[Source.WEBHOOK] * 15, Source.POLL, *[Source.WEBHOOK] * 4)
     await tracker.remember_evidence()
     assert tracker.stretch == 1.0
     await ends(tracker, store, Source.WEBHOOK)
@@ -279,14 +286,16 @@ async def test_ends_that_may_be_old_tell_nothing_of_webhooks(
 
 async def test_neither_does_an_end_that_settles_a_conflict(tracker: Tracker, store: FakeStore) -> None:
     await ends(tracker, store, *[Source.WEBHOOK] * 10)
-    store.answers = [done(Change(Status.SUCCESS, Status.FAILED))]
-    await tracker.record([Record(observation=poll(Status.FAILED))])
+    hold(store, status=Status.SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
+    [settled] = await tracker.record([Record(observation=poll(Status.FAILED, observed_at=after(1)))])
+    assert settled.change is not None
+    assert (settled.change.old, settled.change.new) == (Status.SUCCESS, Status.FAILED)
     assert (tracker.stretch, tracker.unreported_ends) == (4.0, 0)
 
 
 async def waited(tracker: Tracker, store: FakeStore, age: float) -> float:
     """Seconds until the next poll of one that is `age` seconds old and still running."""
-    store.rows = {1: translation(created_at=after(-age))}
+    hold(store, created_at=after(-age))
     [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
     await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
     due = store.row(ID).next_poll_at
@@ -296,7 +305,7 @@ async def waited(tracker: Tracker, store: FakeStore, age: float) -> float:
 
 async def test_the_stretch_reaches_the_cadence(tracker: Tracker, store: FakeStore) -> None:
     before = await waited(tracker, store, age=1800)
-    store.ends = [Source.WEBHOOK] * EVIDENCE
+    store.end(*[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert await waited(tracker, store, age=1800) == pytest.approx(4 * before)
 

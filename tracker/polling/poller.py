@@ -85,19 +85,23 @@ class Poller:
 
         A tick ends after TICK_SECONDS all the same, so that whoever watches sees it end.
         """
+        try:
+            await self._hear()
+            await self._start_polls(due_by)
+        finally:
+            self.began.set()
+
+    async def _start_polls(self, due_by: datetime | None) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + TICK_SECONDS
-        await self._hear()
         while not self._stopping.is_set() and loop.time() < until:
             room = await self._room()
             if room <= 0 and self.gate.reason is None and self._polls:
                 await asyncio.wait(self._polls, timeout=TOP_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 continue
             batch = self._batch_size  # it may change while we claim
-            try:
-                claims = await self._claim(room, batch, due_by) if room > 0 else []
-            finally:
-                self.began.set()
+            claims = await self._claim(room, batch, due_by) if room > 0 else []
+            self.began.set()
             self.last_tick = self._clock()
             if self._stopping.is_set():  # since we asked for them: nobody would wait for these polls
                 await self._store.release(claims)

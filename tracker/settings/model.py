@@ -12,8 +12,11 @@ from tracker.settings.values import (
     AbsolutePath,
     Adopt,
     BaseUrl,
+    Bytes,
     EndpointUrl,
     HeaderSecret,
+    HostAndPort,
+    HostPattern,
     KeptTime,
     Seconds,
     Secret,
@@ -118,6 +121,17 @@ class Settings(BaseModel):
     keep_finished: KeptTime | None = setting(
         None, "time after its end at which a translation is deleted; none: never", "365d", live=True
     )
+    file_hosts: Annotated[list[HostPattern], BeforeValidator(parse_json), Field(min_length=1)] = setting(
+        ["*.heygen.ai", "*.heygen.com"],
+        "JSON list of the hosts that files may be on: a name, or *. and a name for all below it",
+        '["*.heygen.ai", "*.heygen.com"]',
+    )
+    file_hosts_unsafe: Annotated[list[HostAndPort], BeforeValidator(parse_json)] = setting(
+        [],
+        "JSON list of host:port where files may also be, with http and at any address: for tests",
+        '["127.0.0.1:8399"]',
+    )
+    archive_max_bytes: Bytes = setting(20 * 2**30, "the largest file that is downloaded, in bytes", "20GiB")
     database_wait: Annotated[Seconds, Field(ge=0)] = setting(
         60, "seconds that a start waits for a PostgreSQL server that does not answer", "300"
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import ID, NOON, URL, after, failed_poll, observation, poll, translation, webhook
-from tests.fakes import written
+from tests.fake_intake import written
 from tracker.domain.cadence import CONFIRMATIONS, Cadence
 from tracker.domain.decide import Change
 from tracker.domain.links import LinkKind, Move

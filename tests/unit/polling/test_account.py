@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON, after
-from tests.fakes import FakeStore
+from tests.fake_store import FakeStore
 from tracker.domain.cadence import Cadence
 from tracker.polling.account import HEARTBEAT, HOLD, PROBE, SILENT, Account
 from tracker.polling.gate import Gate, Reason

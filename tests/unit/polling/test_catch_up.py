@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import NOON, after, observation
-from tests.fakes import STORE_IS_DOWN
+from tests.fake_store import STORE_IS_DOWN
 from tests.unit.polling.listed import FakeListing, House, logged, open_house, page, times
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import NOON, after
-from tests.fakes import STORE_IS_DOWN
+from tests.fake_store import STORE_IS_DOWN
 from tests.unit.polling.listed import FakeListing, House, listed, logged, open_house, page, times
 from tracker.domain.adoption import Adoption
 from tracker.domain.retention import Keep

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.fakes import FakeStore
+from tests.builders import after, delivery
+from tests.fake_store import FakeStore
+from tracker.domain.cadence import Cadence
 from tracker.domain.status import Source
+from tracker.domain.verdict import judge
 from tracker.errors import KeyRejectedError, TransientError
 from tracker.polling.endpoint_watch import ADVICE, EndpointWatch, find_ours, is_silent
+from tracker.ports import Record
 
 pytestmark = pytest.mark.anyio
 
@@ -159,26 +164,27 @@ async def test_trouble_of_heygens_keeps_the_verdict_and_is_told_once(trouble: Ex
 
 async def test_ends_that_no_webhook_told_of_mean_silence() -> None:
     stage = Stage(remembered=None)
-    stage.store.ends = [Source.POLL] * 4
+    stage.store.end(*[Source.POLL] * 4)
     assert await stage.told() == []
-    stage.store.ends += [Source.EVENT_LOG]
+    stage.store.end(Source.POLL)
     assert await stage.told() == [("warning", "webhooks_silent")]
-    stage.store.ends.insert(0, Source.WEBHOOK)
+    stage.store.end(Source.WEBHOOK)
     assert await stage.told() == [("info", "webhooks_silent")]
 
 
 async def test_webhooks_that_come_after_the_polls_are_no_silence() -> None:
     stage = Stage(remembered=None)
-    stage.store.ends = [Source.POLL] * 20
-    stage.store.heard = True
+    stage.store.end(*[Source.POLL] * 20)
+    await stage.store.apply([Record(delivery=delivery())], partial(judge, cadence=Cadence()))
     assert await stage.told() == []
-    stage.store.heard = False
+    stage.store.clock = lambda: after(1)
+    stage.store.end(*[Source.POLL] * 20)
     assert await stage.told() == [("warning", "webhooks_silent")]
 
 
 async def test_silence_is_expected_without_a_secret_and_seen_without_heygen() -> None:
     stage = Stage()
-    stage.store.ends = [Source.POLL] * 5
+    stage.store.end(*[Source.POLL] * 5)
     stage.has_secrets = False
     stage.v3.answer = TransientError("HTTP 500")
     assert await stage.told() == [("warning", "webhook endpoint not checked")]
@@ -202,7 +208,7 @@ def test_ours_is_found_by_id_before_its_url() -> None:
 
 async def test_every_problem_comes_with_advice() -> None:
     stage = Stage(One(is_enabled=False, url="https://x/", lacks=("video_translate.fail",)))
-    stage.store.ends = [Source.POLL] * 5
+    stage.store.end(*[Source.POLL] * 5)
     with capture_logs() as told:
         await stage.watch.check()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.builders import after
-from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
+from tests.fake_store import STORE_IS_DOWN, FakeStore
+from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
 from tests.unit.polling.listed import House, listed, open_house, page
 from tracker.domain.adoption import Adoption
 from tracker.domain.cadence import Cadence

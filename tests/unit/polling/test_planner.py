@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.builders import after, observation
-from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
+from tests.builders import URL, after, observation
+from tests.fake_store import STORE_IS_DOWN, FakeStore
+from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
 from tracker.domain.cadence import Cadence, Tempo
-from tracker.domain.decide import Change
 from tracker.domain.plan import Plan, plan
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import Outcome
 from tracker.errors import StoreError
 from tracker.polling.planner import PLAN_SECONDS, Mode, Planner
-from tracker.ports import Record, Recorded
+from tracker.ports import Record
 from tracker.tracking import Tracker
 
 pytestmark = pytest.mark.anyio
@@ -60,11 +59,10 @@ class Stage:
 
     async def end(self, *sources: Source) -> None:
         """One translation after another ends, first reported by these."""
-        self.store.answers = [
-            Recorded(outcome=Outcome.APPLIED, change=Change(Status.RUNNING, Status.SUCCESS)) for _ in sources
-        ]
-        seen = [observation(source, Status.SUCCESS) for source in sources]
-        await self.tracker.record([Record(observation=one) for one in seen])
+        for source in sources:
+            name = f"ended-{len(self.store.records)}"
+            seen = observation(source, Status.SUCCESS, video_translate_id=name, url=URL)
+            await self.tracker.record([Record(observation=seen)])
 
 
 BROKEN = ("max_staleness cannot be kept", "error")
@@ -185,7 +183,8 @@ async def test_trust_that_grows_hastens_nothing() -> None:
 
 
 async def test_trust_that_is_remembered_from_the_last_run_can_be_lost() -> None:
-    stage = Stage(store=FakeStore(ends=[Source.WEBHOOK] * 20))
+    stage = Stage()
+    stage.store.end(*[Source.WEBHOOK] * 20)
     await stage.tracker.remember_evidence()
     assert await stage.plan() == []
     await stage.end(Source.POLL)

@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import ID, URL, after
-from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
+from tests.fake_store import STORE_IS_DOWN, FakeStore
+from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
 from tracker.domain.cadence import Cadence
 from tracker.domain.status import Attention, Status
 from tracker.errors import (
@@ -363,16 +364,16 @@ async def test_an_answer_that_cannot_be_stored_is_asked_for_again_once_its_claim
 
 
 async def test_what_is_overdue_is_flagged_and_told() -> None:
-    stage = Stage()
-    stage.store.overdue = ["a", "b"]
+    stage = Stage().track("a", "b")
+    stage.clock.advance(CADENCE.overdue_after.total_seconds() + 1)
     with capture_logs() as logs:
         await stage.poller.flag_overdue()
     assert [(line["id"], line["attention"]) for line in logs] == [("a", "overdue"), ("b", "overdue")]
 
 
 async def test_of_very_many_only_some_are_told_one_by_one() -> None:
-    stage = Stage()
-    stage.store.overdue = [f"id-{number}" for number in range(TOLD_ONE_BY_ONE + 1)]
+    stage = Stage().track(*(f"id-{number}" for number in range(TOLD_ONE_BY_ONE + 1)))
+    stage.clock.advance(CADENCE.overdue_after.total_seconds() + 1)
     with capture_logs() as logs:
         await stage.poller.flag_overdue()
     assert len(logs) == TOLD_ONE_BY_ONE + 1
@@ -648,7 +649,7 @@ async def test_that_heygen_knows_nothing_is_told_once_and_that_it_does_again_too
         stage.heygen.every = every
         with capture_logs() as logs:
             await stage.run_once()
-        stage.clock.advance(3600)
+        stage.clock.advance(900)
         told.append([line["event"] for line in logs if line["log_level"] in ("error", "warning")])
         told[-1] += [str(stage.poller.state.knows_translations)]
     raised = [one for one in told[1] if one != "translation needs attention"]
