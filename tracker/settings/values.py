@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from tracker.domain.adoption import Adoption
+from tracker.domain.archive import Destination, Kinds
+from tracker.domain.file_names import KeyTemplate
 
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -71,6 +73,11 @@ def parse_json(value: object) -> object:
         raise ValueError("is not JSON") from error
 
 
+def parse_template(value: object) -> object:
+    """A template of keys; one that was read already is one."""
+    return value if isinstance(value, KeyTemplate) else KeyTemplate.parse(value)
+
+
 def strip(value: object) -> object:
     """Files and shells like to add a newline to a secret."""
     return value.strip() if isinstance(value, str) else value
@@ -99,6 +106,9 @@ HeaderSecret = Annotated[Secret, AfterValidator(check_header)]
 Where = Annotated[Address, BeforeValidator(parse_address)]
 AbsolutePath = Annotated[Path, AfterValidator(check_absolute)]
 Adopt = Annotated[Adoption, BeforeValidator(Adoption.parse)]
+ArchivePlace = Annotated[Destination, BeforeValidator(Destination.parse)]
+ArchiveKinds = Annotated[Kinds, BeforeValidator(Kinds.parse)]
+ArchiveKey = Annotated[KeyTemplate, BeforeValidator(parse_template)]
 BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 EndpointUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
 
