@@ -225,6 +225,21 @@ def test_a_bucket_without_tls_is_allowed_only_where_that_is_said() -> None:
     assert settings(**local, archive_s3_allow_http="true").archive_s3_endpoint == "http://127.0.0.1:9000"
 
 
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [("1000", 1000), ("1", 1), ("500MB", 500_000_000), (" 20 GiB ", 20 * 1024**3), ("3KiB", 3072)],
+)
+def test_sizes_are_bytes_or_carry_a_unit(written: str, size: int) -> None:
+    assert settings(archive_max_bytes=written).archive_max_bytes == size
+
+
+def test_the_hosts_of_files_are_patterns_and_places() -> None:
+    found = settings(file_hosts='["*.HeyGen.ai", "cdn.example"]', file_hosts_unsafe='["LocalHost:8399"]')
+
+    assert (found.file_hosts, found.file_hosts_unsafe) == (["*.heygen.ai", "cdn.example"], ["localhost:8399"])
+    assert redacted(found)["file_hosts"] == '["*.heygen.ai", "cdn.example"]'
+
+
 # Errors
 
 WRONG: dict[str, list[str]] = {
@@ -266,6 +281,17 @@ WRONG: dict[str, list[str]] = {
     "keep_delivery_bodies": ["0", "never", "91d"],
     "keep_deliveries": ["1d", "0", "never"],
     "keep_finished": ["47h", "0", "never"],
+    "file_hosts": [
+        "*.heygen.ai",
+        "[]",
+        '["*"]',
+        '["https://hunter2.example"]',
+        '["127.0.0.1"]',
+        "[5]",
+        '{"a": 1}',
+    ],
+    "file_hosts_unsafe": ["127.0.0.1:8399", '["127.0.0.1"]', '["http://127.0.0.1:8399"]', '["x:0"]'],
+    "archive_max_bytes": ["0", "-1", "1.5GB", "20gib", "20XB", "many", "99999999999999GB"],
     "archive": [
         "archive",
         "./archive",
@@ -288,7 +314,7 @@ WRONG: dict[str, list[str]] = {
     ],
     "archive_concurrency": ["0", "65", "many"],
     "archive_bandwidth": ["1023", "-1", "fast"],
-    "archive_min_free": ["-1", "some"],
+    "archive_min_free": ["-1", "0", "some"],
     "archive_spool": ["spool", "/\0"],
     "archive_s3_endpoint": ["s3.example.com", "ftp://x", "http://127.0.0.1:9000"],
     "archive_s3_region": ["eu central", "a/b"],

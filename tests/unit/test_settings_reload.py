@@ -18,6 +18,9 @@ OTHERS: dict[str, Any] = {
     "concurrency": 11,
     "request_timeout": 16,
     "discover_adopt": "all",
+    "file_hosts": ["files.example.com"],
+    "file_hosts_unsafe": ["127.0.0.1:8399"],
+    "archive_max_bytes": 1000,
     "archive": "/srv/other",
     "archive_kinds": "srt",
     "archive_key": "{video_translate_id}/{kind}.{extension}",
@@ -66,7 +69,7 @@ def test_every_setting_is_tried() -> None:
 
 
 def test_what_opens_and_connects_needs_a_restart_and_nothing_else() -> None:
-    assert OTHERS.keys() - LIVE == set(list(OTHERS)[:23])
+    assert OTHERS.keys() - LIVE == set(list(OTHERS)[:26])
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -9,11 +9,12 @@ import typer
 from tracker.errors import InputError
 from tracker.simulator.app import DEFAULT_KEY, create_app
 from tracker.simulator.delivery import Endpoint, SignatureHeader
-from tracker.simulator.scenario import RetiredAnswer, load_scenario
+from tracker.simulator.scenario import LinkExpiry, RetiredAnswer, load_scenario
 from tracker.simulator.server import base_url, serve
 
 FAULTS = "What goes wrong (rates from 0 to 1)"
 TIMES = "How long it takes (seconds, MIN,MAX)"
+FILES = "Its files"
 VERSIONS = "The versions of its API"
 
 
@@ -82,6 +83,23 @@ def simulate(
     retired_answer: Annotated[
         RetiredAnswer | None, typer.Option(help="What is answered then.", rich_help_panel=VERSIONS)
     ] = None,
+    serve_files: Annotated[
+        bool | None,
+        typer.Option(help="Links lead to the look-alike, which has files.", rich_help_panel=FILES),
+    ] = None,
+    file_bytes: Annotated[
+        str | None, typer.Option(metavar="MIN,MAX", help="Size of a video.", rich_help_panel=FILES)
+    ] = None,
+    file_error_rate: Annotated[
+        float | None, typer.Option(help="Files that come broken, late or not at all.", rich_help_panel=FILES)
+    ] = None,
+    link_expiry: Annotated[
+        LinkExpiry | None, typer.Option(help="How links say until when they work.", rich_help_panel=FILES)
+    ] = None,
+    link_life_seconds: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long links work.", rich_help_panel=FILES),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
     """Run a HeyGen look-alike, v2 and v3: translations that queue, render and end, and webhooks about them.
@@ -110,6 +128,11 @@ def simulate(
         "v2_deprecated": v2_deprecated,
         "retire_v2_after_seconds": retire_v2_after_seconds,
         "retired_answer": retired_answer,
+        "serve_files": serve_files,
+        "file_bytes": file_bytes,
+        "file_error_rate": file_error_rate,
+        "link_expiry": link_expiry,
+        "link_life_seconds": link_life_seconds,
     }
     host, port = _address(listen)
     endpoint = _endpoint(webhook_url, webhook_secret, signature_header)

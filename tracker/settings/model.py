@@ -15,8 +15,11 @@ from tracker.settings.values import (
     ArchiveKinds,
     ArchivePlace,
     BaseUrl,
+    Bytes,
     EndpointUrl,
     HeaderSecret,
+    HostAndPort,
+    HostPattern,
     KeptTime,
     Seconds,
     Secret,
@@ -115,6 +118,17 @@ class Settings(BaseModel):
     keep_finished: KeptTime | None = setting(
         None, "time after its end at which a translation is deleted; none: never", "365d", live=True
     )
+    file_hosts: Annotated[list[HostPattern], BeforeValidator(parse_json), Field(min_length=1)] = setting(
+        ["*.heygen.ai", "*.heygen.com"],
+        "JSON list of the hosts that files may be on: a name, or *. and a name for all below it",
+        '["*.heygen.ai", "*.heygen.com"]',
+    )
+    file_hosts_unsafe: Annotated[list[HostAndPort], BeforeValidator(parse_json)] = setting(
+        [],
+        "JSON list of host:port where files may also be, with http and at a private address: for tests",
+        '["127.0.0.1:8399"]',
+    )
+    archive_max_bytes: Bytes = setting(20 * 2**30, "the largest file that is downloaded, in bytes", "20GiB")
     archive: ArchivePlace | None = setting(
         None, "where finished files are kept: a folder, or s3://bucket/prefix; none: nowhere", "/srv/heygen"
     )
@@ -129,12 +143,10 @@ class Settings(BaseModel):
     archive_concurrency: Annotated[int, Field(ge=1, le=64)] = setting(
         2, "files that are downloaded at once", "2", live=True
     )
-    archive_bandwidth: Annotated[int, Field(ge=1024)] | None = setting(
-        None, "bytes a second for all downloads together; none: no limit", "5000000", live=True
+    archive_bandwidth: Annotated[Bytes, Field(ge=1024)] | None = setting(
+        None, "bytes a second for all downloads together; none: no limit", "5MB", live=True
     )
-    archive_min_free: Annotated[int, Field(ge=0)] = setting(
-        2**30, "bytes of the disk that downloads leave free", "1073741824", live=True
-    )
+    archive_min_free: Bytes = setting(2**30, "bytes of the disk that downloads leave free", "1GiB", live=True)
     archive_spool: AbsolutePath | None = setting(
         None, "folder where files gather before they go to a bucket", "/var/lib/tracker/archive-spool"
     )

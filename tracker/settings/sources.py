@@ -1,5 +1,6 @@
 """Where settings come from: TRACKER_* over systemd credentials over a TOML file over defaults."""
 
+import json
 import os
 import re
 import tomllib
@@ -67,7 +68,7 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: ***" for name in value) + "}"
     if isinstance(value, list):
-        return f"[{', '.join('***' for _ in value)}]"
+        return f"[{', '.join('***' if isinstance(one, SecretStr) else json.dumps(one) for one in value)}]"
     if isinstance(value, SecretStr):
         return "***"
     return "" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -11,9 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from tracker.domain.adoption import Adoption
 from tracker.domain.archive import Destination, Kinds
+from tracker.domain.file_hosts import host_and_port, host_pattern
 from tracker.domain.file_names import KeyTemplate
 
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,15 @@ def parse_seconds(value: object) -> object:
     return value
 
 
+def parse_bytes(value: object) -> object:
+    """Bytes as a number, or with a unit: 500MB, 20GiB."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*([0-9]{1,18})\s*([A-Za-z]*)\s*", value)):
+        number, unit = match.groups()
+        if unit in SIZES:
+            return int(number) * SIZES[unit]
+    return value
+
+
 def parse_json(value: object) -> object:
     """Lists and objects come as JSON text from the environment and from credentials."""
     if not isinstance(value, str):
@@ -105,6 +116,9 @@ Secret = Annotated[SecretStr, BeforeValidator(strip), Field(min_length=1)]
 HeaderSecret = Annotated[Secret, AfterValidator(check_header)]
 Where = Annotated[Address, BeforeValidator(parse_address)]
 AbsolutePath = Annotated[Path, AfterValidator(check_absolute)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0, le=2**60)]
+HostPattern = Annotated[str, AfterValidator(host_pattern)]
+HostAndPort = Annotated[str, AfterValidator(host_and_port)]
 Adopt = Annotated[Adoption, BeforeValidator(Adoption.parse)]
 ArchivePlace = Annotated[Destination, BeforeValidator(Destination.parse)]
 ArchiveKinds = Annotated[Kinds, BeforeValidator(Kinds.parse)]

@@ -17,6 +17,8 @@ from tracker.simulator.desk import Desk, Keys
 from tracker.simulator.endpoints import Endpoints
 from tracker.simulator.events import EventLog, Events
 from tracker.simulator.faults import Faults
+from tracker.simulator.file_faults import FileFaults
+from tracker.simulator.files import FileRoom
 from tracker.simulator.idempotency import Idempotency
 from tracker.simulator.retirement import Retirement
 from tracker.simulator.scenario import Scenario
@@ -37,6 +39,7 @@ class Simulator:
     world: World
     sender: Sender
     stopping: asyncio.Event
+    files: FileRoom
 
 
 def create_app(
@@ -68,8 +71,9 @@ def create_app(
         on_created=sender.follow,
     )
     webhooks = Webhooks(desk, endpoints, sender.probe)
-    rooms = V2(desk), V3(desk), webhooks, EventLog(desk, events)
-    control = Control(desk, movable, endpoints, events, sender)
+    files = FileRoom(desk, FileFaults(scenario))
+    rooms = V2(desk), V3(desk), webhooks, EventLog(desk, events), files
+    control = Control(desk, movable, endpoints, events, sender, files)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -82,5 +86,5 @@ def create_app(
         lifespan=lifespan,
         max_body_size=MAX_BODY_BYTES,
     )
-    app.state.simulator = Simulator(world, sender, stopping)
+    app.state.simulator = Simulator(world, sender, stopping, files)
     return app

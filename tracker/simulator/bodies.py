@@ -64,6 +64,12 @@ class EventsBody(Body):
     events: list[Any]
 
 
+class RevocationBody(Body):
+    """Whose links cease to work; null: everybody's."""
+
+    video_translate_id: str | None
+
+
 class TranslationsBody(Body):
     count: Annotated[int, Field(ge=1, le=100_000)]
     title: str | None = None

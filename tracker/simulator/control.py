@@ -1,5 +1,6 @@
 """The routes under /simulator/: what really happened, and what shall happen from now on."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from tracker.simulator.desk import Desk
 from tracker.simulator.endpoints import Endpoints
 from tracker.simulator.events import Events
 from tracker.simulator.faults import Oddities
+from tracker.simulator.file_faults import Forced
+from tracker.simulator.files import FileRoom
 from tracker.simulator.sender import Sender
 from tracker.simulator.world import Order, Translation
 
@@ -29,6 +32,7 @@ class Control:
     endpoints: Endpoints
     events: Events
     sender: Sender
+    files: FileRoom
 
     def routes(self) -> list[BaseRoute]:
         ways: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
@@ -37,10 +41,12 @@ class Control:
             ("PUT", "webhook", self.set_webhook),
             ("PUT", "keys", self.set_keys),
             ("PUT", "faults", self.set_faults),
+            ("PUT", "file-faults", self.set_file_faults),
             ("PUT", "oddities", self.set_oddities),
             ("PUT", "events", self.set_events),
             ("PUT", "retirement", self.set_retirement),
             ("POST", "clock", self.advance),
+            ("POST", "revocations", self.revoke),
             ("POST", "translations", self.create),
             ("POST", "deliveries", self.deliver),
         ]
@@ -50,10 +56,13 @@ class Control:
         if self.sender.failure is not None:
             # A truth without its webhooks would make a tracker look wrong.
             return JSONResponse({"error": f"the webhook sender died: {self.sender.failure!r}"}, 500)
+        translations = self.desk.world.all()
+        if self.desk.world.scenario.serve_files:  # the digests of all files may take a while
+            await asyncio.to_thread(lambda: [self._files_of(one) for one in translations])
         return JSONResponse(
             {
                 "now": iso(self.clock()),
-                "translations": [self._truth_of(one) for one in self.desk.world.all()],
+                "translations": [self._truth_of(one) for one in translations],
                 "other_deliveries": [delivery.as_dict() for delivery in self.sender.other_deliveries()],
                 "requests": self.desk.requests.as_dict(),
             }
@@ -76,6 +85,15 @@ class Control:
             "message": translation.message,
             "fate": translation.fate.model_dump(),
             "deliveries": [delivery.as_dict() for delivery in deliveries],
+            "files": self._files_of(translation),
+        }
+
+    def _files_of(self, translation: Translation) -> dict[str, Any]:
+        if not self.desk.world.scenario.serve_files:
+            return {}
+        return {
+            name: {"size": file.size, "sha256": file.sha256, "content_type": file.content_type}
+            for name, file in self.files.contents(translation).items()
         }
 
     async def list_endpoints(self, request: Request) -> Response:
@@ -95,6 +113,16 @@ class Control:
         faults.force(body.answer, body.retry_after, body.routes)
         routes = sorted(faults.routes)
         return JSONResponse({"answer": body.answer, "retry_after": body.retry_after, "routes": routes})
+
+    async def set_file_faults(self, request: Request) -> Response:
+        forced = await read(request, Forced)
+        self.files.faults.force(forced)
+        return JSONResponse(forced.model_dump())
+
+    async def revoke(self, request: Request) -> Response:
+        named = (await read(request, bodies.RevocationBody)).video_translate_id
+        self.desk.world.links.revoke(named)
+        return JSONResponse({"video_translate_id": named})
 
     async def set_oddities(self, request: Request) -> Response:
         self.desk.oddities = await read(request, Oddities)

@@ -13,6 +13,7 @@ class Requests:
     """What clients asked for; answers by their kind: `ok`, `not_found`, `retired`, or the name of the fault.
 
     The status_ counters are about questions for one id, in both dialects, the statuses_ ones about bulks.
+    `files_with_secrets`: requests for files with a key or a cookie; `file_bytes`: bytes sent of files.
     `shortest_gap`: real seconds between two questions about one id, of whichever kind; None: no two came.
     """
 
@@ -26,6 +27,8 @@ class Requests:
     statuses_ids_total: int = 0
     statuses_by_id: Counter[str] = field(default_factory=Counter)
     shortest_gap: float | None = None
+    files_with_secrets: int = 0
+    file_bytes: int = 0
     asked_at: dict[str, float] = field(default_factory=dict)
     by_route: Counter[str] = field(default_factory=Counter)
     answers_by_route: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -69,6 +72,8 @@ class Requests:
             "statuses_ids_total": self.statuses_ids_total,
             "statuses_by_id": dict(self.statuses_by_id),
             "shortest_gap": self.shortest_gap,
+            "files_with_secrets": self.files_with_secrets,
+            "file_bytes": self.file_bytes,
             "by_route": dict(self.by_route),
             "answers_by_route": {route: dict(answers) for route, answers in self.answers_by_route.items()},
         }

@@ -10,6 +10,7 @@ import httpx
 from tracker.simulator.answers import Generation
 from tracker.simulator.delivery import SignatureHeader
 from tracker.simulator.faults import Fault, FaultRoute, Oddities
+from tracker.simulator.file_faults import FileFault, Forced
 from tracker.simulator.scenario import RetiredAnswer
 from tracker.simulator.truth import DeliveryTruth, EndpointTruth, Truth
 
@@ -120,6 +121,29 @@ class SimulatorClient:
         named = None if routes is None else list(routes)
         body = {"answer": answer, "retry_after": retry_after, "routes": named}
         self._ask("PUT", "/simulator/faults", body)
+
+    def set_file_faults(
+        self,
+        answer: FileFault | None,
+        *,
+        times: int | None = None,
+        after_bytes: int = 1000,
+        bytes_per_second: float = 100.0,
+        location: str | None = None,
+    ) -> None:
+        """So many of the next answers for files go wrong like this, None: all; a None answer ends it."""
+        forced = Forced(
+            answer=answer,
+            times=times,
+            after_bytes=after_bytes,
+            bytes_per_second=bytes_per_second,
+            location=location,
+        )
+        self._ask("PUT", "/simulator/file-faults", forced.model_dump())
+
+    def revoke_links(self, video_translate_id: str | None = None) -> None:
+        """The links given out so far cease to work, of one translation or of all."""
+        self._ask("POST", "/simulator/revocations", {"video_translate_id": video_translate_id})
 
     def set_oddities(self, **oddities: object) -> None:
         """Strange answers in good form, by the fields of `faults.Oddities`; what is not given is normal."""

@@ -21,6 +21,8 @@ Outcome = Literal["success", "failed"]
 WebhookFate = Literal["prompt", "lost", "doubled", "late", "reordered"]
 UrlFate = Literal["at_once", "later"]
 RetiredAnswer = Literal["404", "405", "410", "redirect", "html"]
+LinkExpiry = Literal["Expires", "Policy", "Amz", "none"]
+"""How a link says until when it works: CloudFront's two ways, S3's, or not at all."""
 
 
 def _as_range(value: object) -> object:
@@ -41,6 +43,7 @@ def _as_range(value: object) -> object:
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SecondsRange = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+BytesRange = SecondsRange
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -146,6 +149,29 @@ class Scenario(_Strict):
     )
     retired_answer: RetiredAnswer = Field(
         default="410", description="what a retired version answers", examples=["404"]
+    )
+    serve_files: bool = Field(
+        default=False, description="whether links lead to the simulator, which has files", examples=[True]
+    )
+    file_bytes: BytesRange = Field(
+        default=(100_000, 300_000), description="size of a video", examples=[[100_000, 300_000]]
+    )
+    file_bytes_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="how fast a file comes; null: as fast as it can", examples=[50_000]
+    )
+    file_error_rate: Probability = Field(
+        default=0.0,
+        description="files that are 500, 429, refused, redirected, broken off or shorter than promised",
+        examples=[0.2],
+    )
+    link_expiry: LinkExpiry = Field(
+        default="Expires", description="how links say until when they work", examples=["Amz"]
+    )
+    link_life_seconds: Annotated[float, Field(ge=1, le=3650 * 86400)] = Field(
+        default=7 * 86400.0, description="how long links work", examples=[3600]
+    )
+    link_revoked_after_seconds: Seconds | None = Field(
+        default=None, description="when links cease to work, whatever they say; null: never", examples=[60]
     )
     fates: tuple[FateRule, ...] = Field(
         default=(), description="fates of the 1st, 2nd, ... translation", examples=[[{"outcome": "failed"}]]

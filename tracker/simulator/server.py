@@ -64,7 +64,9 @@ async def serve_until(
         ws="none",
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+    simulator.world.links.base_url = base_url(_reachable(address[0]), address[1])
     server = _Server(config, lambda: on_listening(address[0], address[1]))
+    simulator.files.connections = lambda: list(server.server_state.connections)
     simulator.sender.on_death = stop.set
     watcher = asyncio.create_task(_stop_server(stop, simulator, server))
     try:
@@ -132,6 +134,11 @@ class _ServerThread(threading.Thread):
 
 def base_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _reachable(host: str) -> str:
+    """Where the links lead: listening everywhere is no address to connect to."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - the other way round
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -34,8 +34,19 @@ class DeliveryTruth(_Value):
     delivered_at: datetime | None
 
 
+class FileTruth(_Value):
+    """One file of a translation; `size` in bytes."""
+
+    size: int
+    sha256: str
+    content_type: str
+
+
 class TranslationTruth(_Value):
-    """One translation; `status` and `url_ready` are those of the moment of the question."""
+    """One translation; `status` and `url_ready` are those of the moment of the question.
+
+    `files` are those it has in the end, by name, where the simulator serves them.
+    """
 
     video_translate_id: str
     callback_id: str | None
@@ -50,6 +61,7 @@ class TranslationTruth(_Value):
     message: str | None
     fate: Fate
     deliveries: tuple[DeliveryTruth, ...]
+    files: dict[str, FileTruth] = {}
 
     @property
     def outcome(self) -> Literal["success", "failed"]:
@@ -69,6 +81,8 @@ class RequestsTruth(_Value):
     statuses_ids_total: int = 0
     statuses_by_id: dict[str, int] = {}
     shortest_gap: float | None = None
+    files_with_secrets: int = 0
+    file_bytes: int = 0
     by_route: dict[str, int] = {}
     answers_by_route: dict[str, dict[str, int]] = {}
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from tracker.simulator.links import Links
 from tracker.simulator.scenario import Fate, Scenario
 
 Clock = Callable[[], datetime]
 """Gives the time, aware and in UTC, and never goes backwards."""
 
 Status = Literal["pending", "running", "success", "failed"]
-
-LINK_LIFE = timedelta(days=7)  # heygen-api section 1
 
 
 class OrderError(ValueError):
@@ -98,7 +97,7 @@ class World:
         self._in_order: list[Translation] = []
         self._by_end: list[tuple[datetime, int]] = []
         self._orders = 0
-        self._links = 0
+        self.links = Links(scenario)
 
     def create(self, order: Order) -> list[Translation]:
         """Raises OrderError, and then nothing was created."""
@@ -138,16 +137,9 @@ class World:
 
     def file_link(self, translation: Translation, name: str, now: datetime) -> str | None:
         """Any file of the result; all come at the same moment."""
-        return self._sign(translation, name, now) if translation.url_ready(now) else None
-
-    def _sign(self, translation: Translation, name: str, now: datetime) -> str:
-        self._links += 1
-        expires = int((now + LINK_LIFE).timestamp())
-        signature = _digest(f"{translation.video_translate_id}:{name}:{self._links}")
-        return (
-            f"https://resource2.heygen.ai/video_translate/{translation.video_translate_id}/{name}"
-            f"?Expires={expires}&Signature={signature}&Key-Pair-Id=K{self._links:013d}"
-        )
+        if not translation.url_ready(now):
+            return None
+        return self.links.sign(translation.video_translate_id, name, now)
 
     def _ids(self, languages: Sequence[str]) -> list[str]:
         # The start is part of the id: a simulator started again must not give out ids that a

@@ -1,0 +1,1 @@
+"""The file hosts: aiohttp, checked addresses, and what an answer promises."""
