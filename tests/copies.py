@@ -26,9 +26,9 @@ WORDS = {  # columns that take these words alone
     "attention": ("conflict", "invalid_id", "not_found", "url_missing", "overdue"),
     "source": ("webhook", "poll", "event_log", "list", "manual"),
     "outcome": ("applied", "unchanged", "hint", "ignored", "unknown", "error"),
+    "kind": ("video", "audio", "captions", "srt", "vtt"),
     "state": ("planned", "sent", "done", "refused", "unanswered"),
     "api_version": ("v2", "v3"),
-    "kind": ("video", "audio", "captions", "srt", "vtt"),
 }
 FILES = (  # what goes together in archived_files
     {"state": "archived", "next_attempt_at": None},

@@ -107,6 +107,7 @@ async def _receive(store: Repository) -> None:
     one = webhook("alone", Status.SUCCESS, url="https://files.example/a.mp4", title="A")
     await store.apply([one], RULES)
     await store.apply([one], RULES)
+    await store.apply([_moved("alone")], RULES)
     await store.apply([webhook("new", Status.FAILED, message="No speech")], RULES)
     await store.apply([Record(delivery=delivery(b"another product", received_at=NOON))], RULES)
     await store.apply([hint("many-1", body="hint")], RULES)
@@ -117,6 +118,13 @@ async def _receive(store: Repository) -> None:
     await store.apply(
         [Record(delivery=unknown.delivery, observation=unknown.observation, adopt=False)], RULES
     )
+
+
+def _moved(name: str) -> Record:
+    """HeyGen's list names another place of its video."""
+    url = "https://files.example/moved.mp4?Signature=s"
+    seen = observation(Source.LIST, Status.SUCCESS, video_translate_id=name, observed_at=NOON, url=url)
+    return Record(observation=seen)
 
 
 async def _receive_many(store: Repository) -> None:

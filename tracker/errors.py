@@ -24,7 +24,8 @@ TrackerError                 its text is written for people: the thing, the prob
     ├── NoRoomError          the disk is full, or would have less than TRACKER_ARCHIVE_MIN_FREE   exit 3
     ├── PlaceError           the folder or the bucket does not take anything now                  exit 3
     ├── KeyTakenError        another file has that name already
-    └── PartInUseError       another process on this machine is downloading it
+    ├── PartInUseError       another process on this machine is downloading it
+    └── UnwantedError        nobody waits for it any more: it was stopped on its way
 """
 
 
@@ -142,3 +143,7 @@ class KeyTakenError(ArchiveError):
 
 class PartInUseError(ArchiveError):
     """Another process on this machine is downloading this very file."""
+
+
+class UnwantedError(ArchiveError):
+    """Nobody waits for this file any more: its upload was stopped on the way."""

@@ -26,7 +26,7 @@ from tracker.retention import Retention
 from tracker.store import retention as retention_store
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
-from tracker.store.tables import changes, deliveries, delivery_bodies, submissions, translations
+from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, submissions, translations
 
 pytestmark = pytest.mark.anyio
 
@@ -90,6 +90,11 @@ def a_change(number: int, translation: int, delivery: int | None = None) -> dict
         "observed_at": ago(400),
         "delivery_id": delivery,
     }
+
+
+def a_move(number: int, translation: int) -> dict[str, Any]:
+    told = {"kind": "video", "old_url": "https://a/", "new_url": "https://b/", "source": "poll"}
+    return {"id": number, "translation_id": translation, "observed_at": ago(400), **told}
 
 
 def numbers(opened: Opened, table: str, key: str = "id") -> list[int]:
@@ -283,6 +288,19 @@ async def test_no_number_of_a_translation_or_a_change_is_given_away_twice(opened
     assert numbers(opened, "changes") == [2, 3, 4]
 
 
+async def test_what_became_of_links_goes_with_its_translation_but_for_the_highest_number(
+    opened: Opened,
+) -> None:
+    put(opened, translations, an_end(1, 400), an_end(2, 390), an_end(3, 380), an_end(4, 1))
+    put(opened, link_changes, a_move(1, 1), a_move(2, 3), a_move(3, 2))
+
+    assert await count_old(opened, Kind.TRANSLATIONS) == 2
+    assert await prune(opened, Kind.TRANSLATIONS) == 2
+
+    assert numbers(opened, "translations") == [2, 4]
+    assert numbers(opened, "link_changes") == [3]
+
+
 async def test_a_submission_goes_with_the_last_of_its_translations(opened: Opened) -> None:
     made: list[dict[str, Any]] = [
         {"idempotency_key": f"k{number}", "request": "{}", "state": "done", "next_attempt_at": None}
@@ -337,6 +355,7 @@ def fill(opened: Opened, old: int, young: int = 1) -> None:
     put(opened, delivery_bodies, *(a_body(number, 1000) for number, _ in rows))
     put(opened, translations, *(an_end(number, days) for number, days in rows))
     put(opened, changes, *(a_change(number, number, delivery=number) for number, _ in rows))
+    put(opened, link_changes, *(a_move(number, number) for number, _ in rows))
 
 
 async def test_webhooks_are_stored_while_a_backlog_of_many_thousands_is_worked_off(opened: Opened) -> None:
@@ -427,7 +446,7 @@ def scans(opened: Opened, statement: str, parameters: Sequence[Any]) -> list[str
         plan = connection.exec_driver_sql(f"{asked} {statement}", parameters).all()
     lines = [str(row[-1]) for row in plan]
     assert lines
-    names = "translations|deliveries|delivery_bodies|changes|submissions"
+    names = "translations|deliveries|delivery_bodies|changes|link_changes|submissions"
     whole = re.compile(rf"SCAN ({names})(?! USING)" if is_sqlite else rf"Seq Scan on ({names})")
     return [line for line in lines if whole.search(line)]
 

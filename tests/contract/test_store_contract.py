@@ -5,6 +5,7 @@ import hashlib
 import sqlite3
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -103,6 +104,56 @@ def statuses(opened: Opened) -> dict[str, str]:
 def count(opened: Opened, table: str) -> int:
     [(rows,)] = opened.sql(f"SELECT COUNT(*) FROM {table}")
     return int(rows)
+
+
+# Links
+
+
+def listed(name: str, url: str, at: datetime = NOON) -> Record:
+    return Record(
+        observation=observation(name, Status.SUCCESS, source=Source.LIST, at=at, url=url, srt_url=url)
+    )
+
+
+LINK_CHANGES = "SELECT translation_id, kind, old_url, new_url, source FROM link_changes ORDER BY id"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_link_that_leads_elsewhere_is_recorded_and_a_renewed_one_is_not(
+    opened: Opened, *, alone: bool
+) -> None:
+    """One by one, or among others."""
+    others = [] if alone else [registered("b"), registered("c")]
+    await apply(opened, registered("a"))
+    await apply(opened, listed("a", "https://files.example/a.mp4?Signature=one"), *others)
+    before = opened.sql("SELECT * FROM changes")
+
+    await apply(opened, listed("a", "https://files.example/a.mp4?Signature=two"), *others)
+    assert opened.sql("SELECT url, srt_url FROM translations WHERE video_translate_id = 'a'") == [
+        ("https://files.example/a.mp4?Signature=two",) * 2
+    ]
+    assert opened.sql(LINK_CHANGES) == []
+
+    await apply(opened, listed("a", "https://files.example/b.mp4?Signature=three"), *others)
+    assert opened.sql(LINK_CHANGES) == [
+        (1, "video", "https://files.example/a.mp4", "https://files.example/b.mp4", "list"),
+        (1, "srt", "https://files.example/a.mp4", "https://files.example/b.mp4", "list"),
+    ]
+    assert opened.sql("SELECT * FROM changes") == before
+
+
+async def test_a_link_change_is_in_the_transaction_of_its_link(opened: Opened) -> None:
+    await apply(opened, registered("a"), listed("a", "https://files.example/a.mp4"))
+
+    def by_a_broken_rule(current: Translation, seen: Observation) -> Verdict:
+        verdict = by_the_rules(current, seen)
+        return replace(verdict, updates=verdict.updates | {"attention": "no such flag"})
+
+    with pytest.raises(StoreError):
+        await apply(opened, listed("a", "https://files.example/b.mp4"), rule=by_a_broken_rule)
+
+    assert count(opened, "link_changes") == 0
+    assert opened.sql("SELECT url FROM translations") == [("https://files.example/a.mp4",)]
 
 
 # One transaction

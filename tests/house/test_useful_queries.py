@@ -17,7 +17,7 @@ from tests.copies import sqlite_database
 from tests.house.pages import DATABASE, blocks, section
 from tests.postgres import Server
 from tracker.store.engine import open_engines
-from tracker.store.tables import changes, deliveries, delivery_bodies, submissions, translations
+from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, submissions, translations
 
 TALK = "7544c0b52ada44fda693a15b1181b5b4"
 ENGINES = {"sqlite": "-- SQLite\n", "postgresql": "-- PostgreSQL\n"}
@@ -39,6 +39,7 @@ def ended(
     """A translation that ended so many minutes after its beginning."""
     end = begin + timedelta(minutes=minutes)
     row = {"title": "Talk", "poll_count": 1, "next_poll_at": None, "duration_seconds": None, "url": None}
+    row |= {"srt_url": None, "srt_url_expires_at": None}
     row |= {"url_expires_at": None, "message": None, "attention": None, "attention_since": None}
     row |= {"submission_id": None, "last_error": None, "last_polled_at": end, "poll_failures": 0}
     row |= {"id": number, "video_translate_id": name, "callback_id": callback_id, "status": status}
@@ -46,6 +47,7 @@ def ended(
     return row | {"finished_at": end} | more
 
 
+OLD_PLACE = "https://resource2.heygen.ai/video_translate"
 NO_VOICE, NO_FACE = "No voice was recognised", "No face was recognised"
 ENDS = (  # translation, status, source, delivery, seconds late, note
     (1, "success", "webhook", 1, 2, None),
@@ -142,7 +144,16 @@ class Story:
             self.still_open(
                 7, None, 2, "Polish", callback_id="order-3", status="pending", submission_id=2, poll_count=0
             ),
-            ended(8, "again-es", self.day_2, "Spanish", minutes=30, **self.link(-5)),
+            ended(
+                8,
+                "again-es",
+                self.day_2,
+                "Spanish",
+                minutes=30,
+                **self.link(-5),
+                srt_url=f"{OLD_PLACE}/a.srt",
+                srt_url_expires_at=self.now - timedelta(hours=4),
+            ),
             self.still_open(
                 9,
                 "new-pt",
@@ -292,7 +303,15 @@ class Story:
                 ("ad-es", "order-2", self.row(4)["url"], self.row(4)["url_expires_at"]),
                 (f"{TALK}-de", "order-1", self.row(2)["url"], self.row(2)["url_expires_at"]),
             ],
-            "Links to download first": [("again-es", about(-5)), ("ad-es", about(12))],
+            "Links to download first": [
+                ("again-es", "video", about(-5)),
+                ("again-es", "srt", about(-4)),
+                ("ad-es", "video", about(12)),
+            ],
+            "Links that led elsewhere": [
+                ("ad-es", "video", f"{OLD_PLACE}/a.mp4", f"{OLD_PLACE}/b.mp4", moment(self.day_2)),
+                ("ad-es", "srt", f"{OLD_PLACE}/a.srt", f"{OLD_PLACE}/b.srt", moment(self.day_2)),
+            ],
             "What costs the most questions": [
                 ("ad-de", "running", 40, 4, "HTTP 500"),
                 *(
@@ -342,6 +361,10 @@ def fill(url: str, story: Story) -> None:
             told = {"source": source, "observed_at": end, "recorded_at": end + timedelta(seconds=late)}
             change = {"translation_id": about, "old_status": "pending", "new_status": status, "note": note}
             connection.execute(insert(changes), [told | change | {"delivery_id": delivery}])
+        for kind, ending in (("video", "mp4"), ("srt", "srt")):
+            places = {"old_url": f"{OLD_PLACE}/a.{ending}", "new_url": f"{OLD_PLACE}/b.{ending}"}
+            move = {"translation_id": 4, "kind": kind, "source": "poll", "observed_at": story.day_2}
+            connection.execute(insert(link_changes), [move | places])
     engines.dispose()
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +34,7 @@ from tracker.errors import (
     RateLimitedError,
     StoreError,
     UnsafeLinkError,
+    UnwantedError,
 )
 from tracker.file_ports import Archived, ArchiveStore, FileClaim
 from tracker.ports import Clock
@@ -95,7 +97,7 @@ class Archiver:
         self._template, self._clock, self._owner = template, clock, owner
         self._figures = figures
         self._limits = limits
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._is_stopping = False
         self.under_way: dict[Key, UnderWay] = {}
         self.pause: Pause | None = None
@@ -117,36 +119,46 @@ class Archiver:
         if self.pause is not None:
             room = min(room, 1)  # one tries whether it works again
         for claim in await self._store.claim(now, room, self._owner, LEASE, of):
-            task = asyncio.create_task(self._archive(UnderWay(claim)), name=f"archive {claim.translation_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            one = UnderWay(claim)
+            task = asyncio.create_task(self._archive(one), name=f"archive {claim.translation_id}")
+            key = claim.translation_id, claim.kind
+            self.under_way[key], self._tasks[key] = one, task
+            task.add_done_callback(partial(self._ended, key))
 
     async def idle(self, patience: float) -> None:
         """Come back when something that is under way has ended, or after so many seconds."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._tasks.values(), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(patience)
 
     async def stop(self, patience: float) -> None:
-        """Begin nothing more, give back what is under way: what has come of it is kept on the disk."""
-        self._is_stopping = True
-        await self._give_up(patience)
+        """Begin nothing more, give back what is under way: what has come of it is kept on the disk.
 
-    async def _give_up(self, patience: float) -> None:
-        tasks = self._tasks - {asyncio.current_task()}
+        What is complete may still be put into its place, for so many seconds.
+        """
+        self._is_stopping = True
         for one in self.under_way.values():
             one.is_stopped = True
-        for task in tasks:
+        self._cancel_what_comes()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience)
+        for task in self._tasks.values():
             task.cancel()
-        if tasks and patience > 0:
-            await asyncio.wait(tasks, timeout=patience)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience)
+
+    def _cancel_what_comes(self) -> None:
+        for key, task in self._tasks.items():
+            if self.under_way[key].is_coming and task is not asyncio.current_task():
+                task.cancel()
+
+    def _ended(self, key: Key, _task: asyncio.Task[None]) -> None:
+        del self.under_way[key], self._tasks[key]
 
     # One file
 
     async def _archive(self, one: UnderWay) -> None:
-        key = one.claim.translation_id, one.claim.kind
-        self.under_way[key] = one
         try:
             async with held(self._store, one, self._clock):
                 await self._bring(one)
@@ -159,8 +171,6 @@ class Archiver:
             log.warning("file not archived yet", **_named(one.claim), error=str(error))
         except Exception:  # its claim lapses, and then it is tried again
             log.exception("file not archived yet", **_named(one.claim))
-        finally:
-            del self.under_way[key]
 
     async def _bring(self, one: UnderWay) -> None:
         begun = 0
@@ -168,6 +178,7 @@ class Archiver:
             async with self._opened_part(one) as (part, hands):
                 begun = one.done
                 await self._fetcher.fetch(one.claim, part, hands, one.told)
+                one.is_coming = False
                 archived = await hands.do(self._publish, one, part)
                 async with one.writing:
                     is_ours = await self._store.keep(one.claim, archived)
@@ -176,6 +187,8 @@ class Archiver:
                     self._tell(one.claim, archived)
         except PartInUseError:
             await self._put_off(one, IN_USE_PAUSE)
+        except UnwantedError:
+            await self._put_off(one, timedelta())
         except (NoRoomError, PlaceError) as error:
             await self._put_off(one, timedelta())
             await self._pause_for(error)
@@ -249,7 +262,7 @@ class Archiver:
         if before is None or type(before.error) is not type(error):
             log.warning("archive paused", reason=str(error))
         if needed is not None:
-            await self._give_up(patience=0)
+            self._cancel_what_comes()
 
     def _is_paused(self, now: datetime) -> bool:
         """True until it is worth trying again: where the disk was full, once there is room enough."""

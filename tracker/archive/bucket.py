@@ -18,7 +18,7 @@ from obstore.store import S3Store
 
 from tracker.archive.places import Complete
 from tracker.archive.room import in_words
-from tracker.errors import KeyTakenError, PlaceError
+from tracker.errors import KeyTakenError, PlaceError, UnwantedError
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -42,10 +42,6 @@ class BucketSettings:
     access_key: str | None
     secret_key: str | None = field(repr=False)
     allow_http: bool
-
-
-class _StoppedError(Exception):
-    """Nobody wants the rest of an upload any more."""
 
 
 class Bucket:
@@ -123,7 +119,7 @@ def _pieces(complete: Complete) -> Iterator[bytes]:
     with complete.path.open("rb") as opened:
         while data := opened.read(PIECE):
             if complete.stopped():
-                raise _StoppedError
+                raise UnwantedError(f"{complete.key}: the upload was stopped")
             yield data
 
 

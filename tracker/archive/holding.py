@@ -16,12 +16,16 @@ RENEWED = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class UnderWay:
-    """A file that is being brought: its claim as it is now, and how far it is, in bytes."""
+    """A file that is being brought: its claim as it is now, and how far it is, in bytes.
+
+    `is_coming` until it is complete; then it is put into its place, unless it `is_stopped`.
+    """
 
     claim: FileClaim
     done: int = 0
     size: int | None = None
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # a claim is renewed, or ended
+    is_coming: bool = True
     is_stopped: bool = False
 
     def told(self, done: int, size: int | None) -> None:

@@ -98,8 +98,8 @@ def next_poll(
         return now + _jittered(cadence, interval(cadence, age, failures=failures, tempo=tempo), current)
     if seen.partial and seen.status is status:
         return min(now, current.next_poll_at or now)  # still due: a question of its own has the urls
-    settled = seen.status is status and attention is None
-    if settled or (attention is None and failures >= CONFIRMATIONS):
+    settled = seen.status is status or current.next_poll_at is None  # the latter: asked for its links alone
+    if attention is None and (settled or failures >= CONFIRMATIONS):
         return None
     since_end = now - (current.finished_at or now)
     if since_end > cadence.give_up_after:

@@ -28,6 +28,12 @@ class Translation:
     details: Details = field(default_factory=Details)
     provider_status: str | None = None
     url_fetched_at: datetime | None = None
+    url_expires_at: datetime | None = None
+    caption_url_expires_at: datetime | None = None
+    audio_url_expires_at: datetime | None = None
+    srt_url_expires_at: datetime | None = None
+    vtt_url_expires_at: datetime | None = None
+    renew_links_at: datetime | None = None
     attention: Attention | None = None
     attention_since: datetime | None = None
     last_error: str | None = None

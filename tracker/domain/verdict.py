@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import cast
 
 from tracker.domain.cadence import Cadence, Tempo, next_poll
 from tracker.domain.decide import Change, contradicts, decide, settles_conflict
-from tracker.domain.links import expires_at
+from tracker.domain.links import LinkKind, Move, expires_at, moved, renewal
 from tracker.domain.observation import Details, Observation, ProblemKind
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
@@ -14,7 +15,8 @@ from tracker.domain.translation import Translation
 NOT_FOUND_POLLS = 3
 NOT_FOUND_FOR = timedelta(minutes=2)
 EVENT_TIME_TRUSTED_FOR = timedelta(days=30)
-OF_THE_END = frozenset({"message", "url", "caption_url", "audio_url", "srt_url", "vtt_url"})
+LINKS = {kind.column: kind for kind in LinkKind}
+OF_THE_END = frozenset({"message", *LINKS})
 
 
 class Outcome(StrEnum):
@@ -30,11 +32,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The change, if any, and the columns to write, by name."""
+    """The change, if any, the columns to write, by name, and the links that lead elsewhere now."""
 
     change: Change | None
     updates: dict[str, object] = field(repr=False)  # may hold a signed url
     outcome: Outcome
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,10 @@ def judge(current: Translation, seen: Observation, cadence: Cadence, tempo: Temp
     if "attention" in updates:
         updates["attention_since"] = attention and seen.observed_at
     outcome = _outcome(seen, change, updates)
+    updates |= _renewal(current, seen, change, updates)
     if seen.source is Source.POLL:
         updates |= {"last_polled_at": seen.observed_at, "poll_count": current.poll_count + 1}
-    return Verdict(change, updates, outcome)
+    return Verdict(change, updates, outcome, _moves(current, change, updates))
 
 
 def _told(current: Translation, seen: Observation, change: Change | None) -> dict[str, object]:
@@ -78,15 +82,8 @@ def _told(current: Translation, seen: Observation, change: Change | None) -> dic
     backward = change is None and seen.status is not None and seen.status is not current.status
     told: dict[str, object] = {}
     for name in (column.name for column in fields(Details)):
-        value, known = getattr(seen.details, name), getattr(current.details, name)
-        if change is not None and change.old.is_final and name in OF_THE_END:
-            known = None
-        replaceable = known is None or change is not None or seen.source.asks_heygen
-        if value not in (None, known) and replaceable and not (backward and name in OF_THE_END):
-            told[name] = value
-    if isinstance(url := told.get("url"), str):
-        fetched_at = _happened_at(seen)  # an event from the log has an old link
-        told |= {"url_fetched_at": fetched_at, "url_expires_at": expires_at(url, fetched_at)}
+        if not (backward and name in OF_THE_END):
+            told |= _told_detail(current, seen, change, name)
     if not backward and seen.provider_status not in (None, current.provider_status):
         told["provider_status"] = seen.provider_status
     if seen.callback_id is not None and current.callback_id is None:
@@ -94,11 +91,58 @@ def _told(current: Translation, seen: Observation, change: Change | None) -> dic
     return told
 
 
+def _told_detail(
+    current: Translation, seen: Observation, change: Change | None, name: str
+) -> dict[str, object]:
+    """One field, and for a link until when it works. One that is given again as it was lasts from now on."""
+    value, known = getattr(seen.details, name), getattr(current.details, name)
+    if change is not None and change.old.is_final and name in OF_THE_END:
+        known = None
+    if value is None or not (known is None or change is not None or seen.source.asks_heygen):
+        return {}
+    lasting = _lasting(seen, LINKS[name], value) if name in LINKS else {}
+    if value != known:
+        return {name: value} | lasting
+    return _differing(current, **lasting) if seen.source.asks_heygen else {}
+
+
+def _lasting(seen: Observation, kind: LinkKind, url: str) -> dict[str, object]:
+    """Until when the link works, by its own word or from when it was told on."""
+    fetched_at = _happened_at(seen)  # an event from the log has an old link
+    lasting: dict[str, object] = {kind.expiry_column: expires_at(url, fetched_at)}
+    if kind is LinkKind.VIDEO:
+        lasting["url_fetched_at"] = fetched_at
+    return lasting
+
+
+def _moves(current: Translation, change: Change | None, updates: dict[str, object]) -> tuple[Move, ...]:
+    """The links that lead elsewhere now. Those of an end that is left are forgotten, and moved nowhere."""
+    if change is not None and change.old.is_final:
+        return ()
+    told = {kind: cast("str | None", updates.get(column)) for column, kind in LINKS.items()}
+    found = (moved(kind, getattr(current.details, kind.column), url) for kind, url in told.items())
+    return tuple(move for move in found if move is not None)
+
+
+def _renewal(
+    current: Translation, seen: Observation, change: Change | None, updates: dict[str, object]
+) -> dict[str, object]:
+    """When the links are to be renewed: known anew with each link, and with each question."""
+    status = change.new if change else current.status
+    columns = [kind.expiry_column for kind in LinkKind]
+    asked = seen.source is Source.POLL and not seen.partial
+    if status is not Status.SUCCESS or not (asked or updates.keys() & set(columns)):
+        return {}
+    ends = [cast("datetime | None", updates.get(name, getattr(current, name))) for name in columns]
+    return _differing(current, renew_links_at=renewal(ends, seen.observed_at))
+
+
 def _forgotten(change: Change | None) -> dict[str, object]:
     """Where an end is left, what belonged to it goes: the loser of a conflict keeps no url and no reason."""
     if change is None or not change.old.is_final:
         return {}
-    return dict.fromkeys((*OF_THE_END, "url_fetched_at", "url_expires_at", "finished_at"))
+    ends = (kind.expiry_column for kind in LinkKind)
+    return dict.fromkeys((*OF_THE_END, *ends, "url_fetched_at", "renew_links_at", "finished_at"))
 
 
 def _ending(seen: Observation, change: Change | None) -> dict[str, object]:

@@ -21,7 +21,7 @@ from tracker.ports import Claim, Judge, Record, Recorded
 from tracker.store.effects import Effect, arrival, as_new, beginning, body_row, effect_of
 from tracker.store.intake import Intake, is_unprocessed
 from tracker.store.rows import COLUMNS, as_translation
-from tracker.store.tables import changes, deliveries, delivery_bodies, translations
+from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, translations
 from tracker.store.writer import LostRaceError
 
 KNOWN_DELIVERIES = select(
@@ -250,6 +250,9 @@ class _Run:
         ]
         if rows:
             self.connection.execute(insert(changes), rows)
+        moves = [move for one in self.plain if one.effect is not None for move in one.effect.moves]
+        if moves:
+            self.connection.execute(insert(link_changes), moves)
 
     def _update(self) -> None:
         """Compare and set, with one statement for all that have the same columns to write."""

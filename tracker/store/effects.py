@@ -1,14 +1,14 @@
 """What one record writes: the columns of its delivery, its translation and its change row."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
 from tracker.domain.decide import Change
 from tracker.domain.delivery import Delivery
-from tracker.domain.links import LinkKind
+from tracker.domain.links import LinkKind, Move
 from tracker.domain.observation import Observation
 from tracker.domain.status import Status
 from tracker.domain.translation import Translation
@@ -18,11 +18,12 @@ from tracker.ports import Judge, Record, Recorded
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one record does to one translation: columns to update, and a row of `changes`, if any."""
+    """What one record does to one translation: columns to update, and rows that tell of changes."""
 
     updates: Mapping[str, object]
     change: dict[str, object]
     recorded: Recorded
+    moves: Sequence[dict[str, object]] = ()
 
 
 def effect_of(record: Record, seen: Observation, current: Translation, judge: Judge, now: datetime) -> Effect:
@@ -43,7 +44,8 @@ def effect_of(record: Record, seen: Observation, current: Translation, judge: Ju
         recorded_at=now,
         links=_new_links(updates, current),
     )
-    return Effect(updates, _change_row(verdict.change, seen, current, now), recorded)
+    change, moves = _change_row(verdict.change, seen, current, now), verdict.moves
+    return Effect(updates, change, recorded, [_move_row(move, seen, current, now) for move in moves])
 
 
 def _new_links(updates: Mapping[str, object], current: Translation) -> frozenset[LinkKind]:
@@ -71,6 +73,18 @@ def _change_row(
         "observed_at": seen.observed_at,
         "recorded_at": now,
         "note": change.note,
+    }
+
+
+def _move_row(move: Move, seen: Observation, current: Translation, now: datetime) -> dict[str, object]:
+    return {
+        "translation_id": current.id,
+        "kind": move.kind,
+        "old_url": move.old,
+        "new_url": move.new,
+        "source": seen.source,
+        "observed_at": seen.observed_at,
+        "recorded_at": now,
     }
 
 

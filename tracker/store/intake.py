@@ -16,7 +16,7 @@ from tracker.domain.verdict import Outcome
 from tracker.ports import Claim, Judge, Record, Recorded
 from tracker.store.effects import arrival, as_new, beginning, body_row, effect_of, told
 from tracker.store.rows import COLUMNS, as_translation
-from tracker.store.tables import changes, deliveries, delivery_bodies, translations
+from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, translations
 from tracker.store.writer import LostRaceError
 
 
@@ -204,6 +204,8 @@ class Intake:
         effect = effect_of(record, seen, current, self.judge, self.now)
         if effect.change:
             self.connection.execute(insert(changes).values(effect.change | {"delivery_id": delivery_id}))
+        if effect.moves:
+            self.connection.execute(insert(link_changes), effect.moves)
         if effect.updates:
             self._write(current, effect.updates, record.claim)
         return effect.recorded

@@ -28,6 +28,7 @@ from tracker.store.tables import (
     changes,
     deliveries,
     delivery_bodies,
+    link_changes,
     submissions,
     translations,
 )
@@ -144,7 +145,10 @@ def _old_translations(before: datetime) -> Sequence[ColumnElement[bool]]:
         submissions.c.id == columns.submission_id, submissions.c.next_attempt_at.is_not(None)
     )
     last_submission = select(func.max(submissions.c.id)).scalar_subquery()
-    last_changed = select(changes.c.translation_id).where(~_is_not_last(changes)).scalar_subquery()
+    last_changed, last_moved = (
+        select(table.c.translation_id).where(~_is_not_last(table)).scalar_subquery()
+        for table in (changes, link_changes)
+    )
     return (
         columns.finished_at < before,
         columns.next_poll_at.is_(None),
@@ -152,6 +156,7 @@ def _old_translations(before: datetime) -> Sequence[ColumnElement[bool]]:
         columns.status.in_(FINAL_STATUSES),
         _is_not_last(translations),
         columns.id != func.coalesce(last_changed, 0),
+        columns.id != func.coalesce(last_moved, 0),
         ~busy,
         ~awaited,
         or_(columns.submission_id.is_(None), columns.submission_id < last_submission),

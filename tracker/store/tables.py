@@ -53,6 +53,11 @@ def _is_a_time(column: str) -> str:
 TIMES = (
     "url_fetched_at",
     "url_expires_at",
+    "caption_url_expires_at",
+    "audio_url_expires_at",
+    "srt_url_expires_at",
+    "vtt_url_expires_at",
+    "renew_links_at",
     "attention_since",
     "next_poll_at",
     "last_polled_at",
@@ -67,6 +72,9 @@ IS_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OPEN_STATUSES)
 IS_FINAL = f"status IN ({', '.join(repr(str(status)) for status in FINAL_STATUSES)})"
 # It has ended, and neither a poll nor a person has anything left to do.
 IS_SETTLED = "finished_at IS NOT NULL AND next_poll_at IS NULL AND attention IS NULL"
+
+# Written by a release that did not know renewals: nobody has said yet when its links are due.
+IS_UNPLANNED = "renew_links_at IS NULL AND status = 'success' AND url_expires_at IS NOT NULL"
 
 translations = Table(
     "translations",
@@ -123,6 +131,16 @@ translations = Table(
     Column("updated_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("finished_at", UtcTime, comment="when it ended: HeyGen's time, else when the end was seen"),
     Column("submission_id", BigKey, comment="the row of submissions that created it; null: others did"),
+    *(
+        Column(kind.expiry_column, UtcTime, comment=f"until when {kind.column} works; as url_expires_at")
+        for kind in LinkKind
+        if kind is not LinkKind.VIDEO
+    ),
+    Column(
+        "renew_links_at",
+        UtcTime,
+        comment="when to ask for new links where they are always kept fresh: a day before the first one ends",
+    ),
     CheckConstraint(_one_of("status", Status), name="status"),
     CheckConstraint(_one_of("attention", Attention), name="attention"),
     CheckConstraint("video_translate_id IS NOT NULL OR callback_id IS NOT NULL", name="names_something"),
@@ -146,6 +164,18 @@ translations = Table(
         postgresql_where=text("attention IS NOT NULL"),
     ),
     Index("ix_translations_url_expires_at", "url_expires_at"),
+    Index(
+        "ix_translations_renew_links_at",
+        "renew_links_at",
+        sqlite_where=text("renew_links_at IS NOT NULL"),
+        postgresql_where=text("renew_links_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_translations_unplanned_links",
+        "url_expires_at",
+        sqlite_where=text(IS_UNPLANNED),
+        postgresql_where=text(IS_UNPLANNED),
+    ),
     Index(
         "ix_translations_finished",
         "finished_at",
@@ -229,6 +259,28 @@ changes = Table(
     CheckConstraint(_one_of("new_status", Status), name="new_status"),
     CheckConstraint(_one_of("source", Source), name="source"),
     comment="one row per status change; replayed in order they give translations.status",
+)
+
+link_changes = Table(
+    "link_changes",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column(
+        "translation_id",
+        BigKey,
+        ForeignKey("translations.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("kind", String(16), nullable=False, comment="video, audio, captions, srt or vtt"),
+    Column("old_url", Text, nullable=False, comment="where the link led before, without its query"),
+    Column("new_url", Text, nullable=False, comment="where it leads now, without its query"),
+    Column("source", String(16), nullable=False, comment="who said so, as in changes"),
+    Column("observed_at", UtcTime, nullable=False, comment="when the source said so"),
+    Column("recorded_at", UtcTime, nullable=False, server_default=utc_now(), comment="when it was stored"),
+    CheckConstraint(_one_of("kind", LinkKind), name="kind"),
+    CheckConstraint(_one_of("source", Source), name="source"),
+    comment="one row per link that led elsewhere than before; a link with another query is the same one",
 )
 
 submissions = Table(

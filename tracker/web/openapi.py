@@ -3,7 +3,9 @@
 from typing import Any
 
 TIMES = (
-    "url_fetched_at", "url_expires_at", "attention_since", "next_poll_at", "last_polled_at", "failing_since",
+    "caption_url_expires_at", "audio_url_expires_at", "srt_url_expires_at", "vtt_url_expires_at",
+    "renew_links_at", "url_fetched_at", "url_expires_at", "attention_since", "next_poll_at", "last_polled_at",
+    "failing_since",
     "claimed_until", "provider_created_at", "created_at", "updated_at", "finished_at",
 )  # fmt: skip
 TEXTS = (

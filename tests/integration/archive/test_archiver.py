@@ -487,7 +487,7 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
         await stage.end(f"id-{number}")
 
     def fill_up() -> None:
-        free[0] -= 500
+        free[0] -= 100_000
 
     stage.files.before_chunk = fill_up
     free[0] = 10**6 + len(FILM)

@@ -377,7 +377,7 @@ def test_an_url_that_is_none_is_refused(sqlite: str) -> None:
             "translations",
             [
                 f"{table}: 12 of its rows belong to translations that are no longer there"
-                for table in ("archived_files", "changes")
+                for table in ("archived_files", "changes", "link_changes")
             ],
         ),
         ("deliveries", ["changes: 12 of its rows belong to", "delivery_bodies: 12 of its rows belong to"]),

@@ -129,8 +129,11 @@ def test_the_migrations_make_the_very_constraints_that_the_program_knows(
 
 
 def parts(sql: str | None) -> list[str]:
-    """The lines of a CREATE statement, whatever their order; SQLite adds a column on the last one's line."""
-    lines = re.split(r"\n|, (?=\w+ (?:INTEGER|VARCHAR|TEXT|FLOAT)\b)", sql or "")
+    """The lines of a CREATE statement, whatever their order.
+
+    SQLite adds a column on the last one's line, and its constraint with it.
+    """
+    lines = re.split(r"\n|, (?=\w+ (?:INTEGER|VARCHAR|TEXT|FLOAT)\b)| (?=CONSTRAINT ck_)", sql or "")
     return sorted(line.strip().rstrip(",").replace(" CHECK ((", " CHECK (") for line in lines)
 
 

@@ -52,10 +52,11 @@ def test_what_this_version_says_can_be_said_again(either: Engines, place: Place)
     schema.migrate(either.writer)
     said = record(either)
     kept = place.sql("SELECT COUNT(*) FROM changes")
-    for table in ("changes", "delivery_bodies", "deliveries", "translations", "submissions", "tracker_state"):
+    tables = ("link_changes", "changes", "delivery_bodies", "deliveries", "translations", "submissions")
+    for table in (*tables, "tracker_state"):
         place.sql(f"DELETE FROM {table}")
     if not isinstance(place, OnSqlite):  # which counts from 1 again by itself
-        for table in ("changes", "deliveries", "translations", "submissions"):
+        for table in ("link_changes", "changes", "deliveries", "translations", "submissions"):
             place.sql(f"ALTER SEQUENCE {table}_id_seq RESTART")
 
     assert replayed(place, said) == []

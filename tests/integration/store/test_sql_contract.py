@@ -31,6 +31,7 @@ CONTRACT = {
     "deliveries": """id body_sha256 event_id event_type video_translate_id callback_id signed_by outcome error
         received_at last_received_at times_received""",
     "delivery_bodies": "delivery_id headers body",
+    "link_changes": "id translation_id kind old_url new_url source observed_at recorded_at",
 }
 
 
@@ -279,6 +280,52 @@ def test_expiring_urls_shows_links_that_end_within_a_day(sql: Shell) -> None:
     }
 
     assert left == {"soon": pytest.approx(3600, abs=20), "past": pytest.approx(-3600, abs=20)}
+
+
+def test_expiring_urls_has_a_row_for_each_kind_of_link(sql: Shell) -> None:
+    kinds = {
+        "url": "video",
+        "audio_url": "audio",
+        "caption_url": "captions",
+        "srt_url": "srt",
+        "vtt_url": "vtt",
+    }
+    sql("INSERT INTO translations (video_translate_id, status, title) VALUES ('a', 'success', 'Talk')")
+    for hours, column in enumerate(kinds):
+        end = ago(-3600 * (hours + 1))
+        url = f"https://files.example/{column}"
+        sql(f"UPDATE translations SET {column} = '{url}', {column}_expires_at = {end}")
+    sql(f"UPDATE translations SET url_fetched_at = {ago(60)}")
+
+    told = sql("SELECT * FROM expiring_urls ORDER BY url_expires_at")
+
+    assert [row["kind"] for row in told] == list(kinds.values())
+    assert [row["url"] for row in told] == [f"https://files.example/{column}" for column in kinds]
+    assert [round(row["expires_in_seconds"] / 3600) for row in told] == [1, 2, 3, 4, 5]
+    assert [row["url_fetched_at"] is not None for row in told] == [True, False, False, False, False]
+    assert {(row["id"], row["title"]) for row in told} == {(1, "Talk")}
+
+    sql(f"UPDATE translations SET srt_url_expires_at = {ago(-90000)}, vtt_url = NULL")
+    assert [row["kind"] for row in sql("SELECT kind FROM expiring_urls ORDER BY url_expires_at")] == [
+        "video",
+        "audio",
+        "captions",
+    ]
+
+
+def test_a_deleted_translation_takes_what_became_of_its_links_along(sql: Shell) -> None:
+    sql("PRAGMA foreign_keys = ON")
+    sql("INSERT INTO translations (video_translate_id) VALUES ('a')")
+    sql(
+        "INSERT INTO link_changes (translation_id, kind, old_url, new_url, source, observed_at) "
+        f"VALUES (1, 'video', 'https://a/', 'https://b/', 'poll', {ago(60)})"
+    )
+    with pytest.raises(sqlite3.IntegrityError, match="ck_link_changes_kind"):
+        sql("UPDATE link_changes SET kind = 'gif'")
+
+    sql("DELETE FROM translations")
+
+    assert sql("SELECT * FROM link_changes") == []
 
 
 def test_translation_timings_tell_who_reported_the_end_and_how_late(sql: Shell) -> None:

@@ -12,6 +12,7 @@ from tests.builders import ID, NOON, URL, after, failed_poll, observation, poll,
 from tests.fakes import written
 from tracker.domain.cadence import CONFIRMATIONS, Cadence
 from tracker.domain.decide import Change
+from tracker.domain.links import LinkKind, Move
 from tracker.domain.observation import Observation, ProblemKind
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
@@ -54,6 +55,7 @@ def test_a_poll_fills_what_it_tells_and_what_follows_from_it() -> None:
         "url": URL,
         "url_fetched_at": after(60),
         "url_expires_at": after(60, days=7),
+        "renew_links_at": after(60, days=6),
         "title": "Talk",
         "callback_id": "mine",
         "provider_status": "success",
@@ -158,6 +160,134 @@ def test_the_loser_of_a_settled_conflict_leaves_nothing_behind() -> None:
     conflict = ended(FAILED, message="no voice", attention=Attention.CONFLICT, attention_since=NOON)
     won = through(conflict, poll(SUCCESS, url=URL, observed_at=after(99)))
     assert (won.status, won.details.url, won.details.message) == (SUCCESS, URL, None)
+
+
+# Links
+
+ALL_LINKS = {kind.column: f"https://resource2.heygen.ai/7544/{kind}" for kind in LinkKind}
+
+
+def ends_of(current: Translation) -> dict[str, datetime | None]:
+    return {kind: getattr(current, kind.expiry_column) for kind in LinkKind}
+
+
+def signed(days: float, **more: str) -> dict[str, str]:
+    """A link of each kind, ending at another hour of the same day."""
+    ends = (int(after(days=days, hours=number).timestamp()) for number in range(len(ALL_LINKS)))
+    return {
+        name: f"{url}?Expires={end}" for (name, url), end in zip(ALL_LINKS.items(), ends, strict=True)
+    } | more
+
+
+@pytest.mark.parametrize("source", [Source.POLL, Source.LIST, Source.WEBHOOK])
+def test_of_each_link_it_is_known_until_when_it_works(source: Source) -> None:
+    told = through(translation(status=RUNNING), observation(source, SUCCESS, **signed(7)))
+    assert list(ends_of(told).values()) == [after(days=7, hours=number) for number in range(5)]
+    assert told.renew_links_at == after(days=6)
+
+    silent = through(translation(status=RUNNING), observation(source, SUCCESS, **ALL_LINKS))
+    assert ends_of(silent) == dict.fromkeys(LinkKind, after(days=7))
+
+
+def test_a_link_that_comes_later_has_an_end_of_its_own() -> None:
+    told = through(
+        translation(), poll(SUCCESS, url=URL), poll(SUCCESS, audio_url=URL, observed_at=after(days=1))
+    )
+    assert (told.url_expires_at, told.audio_url_expires_at) == (after(days=7), after(days=8))
+    assert told.renew_links_at == after(days=6)
+
+
+@pytest.mark.parametrize("source", [Source.POLL, Source.LIST])
+def test_a_link_that_heygen_gives_again_as_it_was_lasts_from_then_on(source: Source) -> None:
+    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+    again = through(known, observation(source, SUCCESS, **ALL_LINKS, observed_at=after(days=5)))
+    assert ends_of(again) == dict.fromkeys(LinkKind, after(days=12))
+    assert (again.url_fetched_at, again.renew_links_at) == (after(days=5), after(days=11))
+
+
+@pytest.mark.parametrize("source", [Source.WEBHOOK, Source.EVENT_LOG])
+def test_but_a_repeated_webhook_makes_no_link_last_longer(source: Source) -> None:
+    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+    again = judged(known, observation(source, SUCCESS, **ALL_LINKS, observed_at=after(days=5)))
+    assert again == Verdict(None, {}, Outcome.UNCHANGED)
+
+
+def test_a_renewed_query_is_no_change_and_no_move() -> None:
+    known = through(translation(), poll(SUCCESS, **signed(7)))
+    seen = poll(SUCCESS, **signed(12), observed_at=after(days=5))
+    verdict = judged(known, seen)
+    assert (verdict.change, verdict.moves) == (None, ())
+    assert verdict.updates.keys() - {"last_polled_at", "poll_count", "url_fetched_at", "renew_links_at"} == {
+        *ALL_LINKS,
+        *(kind.expiry_column for kind in LinkKind),
+    }
+
+
+def test_a_link_that_leads_elsewhere_is_told_without_what_opens_it() -> None:
+    known = through(translation(), poll(SUCCESS, **signed(7)))
+    verdict = judged(known, poll(SUCCESS, **signed(7, srt_url="https://other.heygen.ai/new?Signature=s")))
+    assert verdict.moves == (Move(LinkKind.SRT, ALL_LINKS["srt_url"], "https://other.heygen.ai/new"),)
+    assert verdict.updates["srt_url"] == "https://other.heygen.ai/new?Signature=s"
+
+
+def test_a_first_link_is_no_move_and_a_link_that_is_not_believed_neither() -> None:
+    assert judged(translation(), poll(SUCCESS, url=URL)).moves == ()
+    assert judged(ended(), webhook(SUCCESS, url=f"{URL}.other")).moves == ()
+    assert judged(ended(), poll(RUNNING, url=f"{URL}.other")).moves == ()
+
+
+def test_an_end_that_is_left_takes_its_links_along() -> None:
+    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+    assert ends_of(through(known, REOPEN)) == dict.fromkeys(LinkKind)
+    reopened = judged(known, REOPEN)
+    assert (reopened.updates["renew_links_at"], reopened.moves) == (None, ())
+
+
+def test_a_conflict_that_is_settled_the_other_way_round_leaves_no_link_without_an_end() -> None:
+    """Also where the link is the one that was known before."""
+    odd = ended(FAILED, attention=Attention.CONFLICT, attention_since=NOON, **ALL_LINKS)
+    odd = replace(odd, url_expires_at=after(99, days=7))
+    won = judged(odd, poll(SUCCESS, **ALL_LINKS, observed_at=after(99)))
+    assert ends_of(written(odd, won)) == dict.fromkeys(LinkKind, after(99, days=7))
+    assert won.moves == ()
+
+
+def test_a_failed_translation_has_no_links_to_renew() -> None:
+    failed = through(translation(), poll(FAILED, message="no voice"))
+    assert (failed.renew_links_at, ends_of(failed)) == (None, dict.fromkeys(LinkKind))
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        failed_poll(observed_at=after(days=6)),
+        failed_poll(NOT_FOUND, "Video translate not found", observed_at=after(days=6)),
+        poll(RUNNING, observed_at=after(days=6)),
+        poll(SUCCESS, observed_at=after(days=6)),
+    ],
+)
+def test_a_question_for_links_that_brings_none_leaves_what_is_settled_settled(seen: Observation) -> None:
+    """Nobody asks again but for the links, after half of the time that they have left."""
+    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+    then = through(known, seen)
+    assert (then.status, then.attention, then.next_poll_at) == (SUCCESS, None, None)
+    assert then.details == known.details
+    assert then.renew_links_at == after(days=6, hours=12)
+
+
+def test_a_question_for_links_that_finds_another_end_is_a_conflict_that_somebody_asks_about() -> None:
+    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+    then = through(known, poll(FAILED, observed_at=after(days=6)))
+    assert (then.attention, then.next_poll_at is not None) == (Attention.CONFLICT, True)
+
+
+def test_a_bulk_answer_says_nothing_of_links() -> None:
+    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+    assert judged(known, poll(SUCCESS, partial=True)).updates.keys() == {
+        "last_polled_at",
+        "poll_count",
+        "next_poll_at",
+    }
 
 
 def test_a_poll_asked_for_while_another_was_under_way_is_still_made() -> None:
