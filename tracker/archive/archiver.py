@@ -119,9 +119,12 @@ class Archiver:
         if self.pause is not None:
             room = min(room, 1)  # one tries whether it works again
         for claim in await self._store.claim(now, room, self._owner, LEASE, of):
+            key = claim.translation_id, claim.kind
+            if key in self._tasks:  # its claim had lapsed, as while the database was away
+                await self._store.give_back(claim, now + IN_USE_PAUSE)
+                continue
             one = UnderWay(claim)
             task = asyncio.create_task(self._archive(one), name=f"archive {claim.translation_id}")
-            key = claim.translation_id, claim.kind
             self.under_way[key], self._tasks[key] = one, task
             task.add_done_callback(partial(self._ended, key))
 
