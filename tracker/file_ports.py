@@ -102,6 +102,15 @@ class Wanted:
     after: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Files that are not archived: how many by state, 10,000 at most, and `oldest`: seconds since the end of
+    the translation that has waited longest for one."""
+
+    counts: Mapping[str, int]
+    oldest: float
+
+
 class ArchiveStore(Protocol):
     """The rows of `archived_files`. Every method raises StoreError."""
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Row,
+    Select,
     and_,
     case,
     func,
@@ -45,6 +46,9 @@ TOLD = [
     )
 ]
 IS_MISSING = columns.archived_at.is_(None)  # as the index says it
+ROWS: Select[Any] = select(translations.c.video_translate_id, translations.c.title, *columns).join(
+    translations, translations.c.id == columns.translation_id
+)
 FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
 LINK = case({kind: translations.c[kind.column] for kind in LinkKind}, value=columns.kind)
 
@@ -264,12 +268,17 @@ def free_all(connection: Connection) -> None:
 
 def rows_of(connection: Connection, *, translation_ids: Sequence[int]) -> list[dict[str, Any]]:
     """The rows of these translations with their ids, ordered by number and kind."""
-    found = (
-        select(translations.c.video_translate_id, translations.c.title, *columns)
-        .join(translations, translations.c.id == columns.translation_id)
-        .where(columns.translation_id.in_(translation_ids))
-        .order_by(columns.translation_id, columns.kind)
-    )
+    found = ROWS.where(columns.translation_id.in_(translation_ids))
+    return _as_dicts(connection, found.order_by(columns.translation_id, columns.kind))
+
+
+def failed(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
+    """At most so many rows of those that were given up, the oldest translations first."""
+    found = ROWS.where(IS_MISSING, columns.state == FileState.FAILED)
+    return _as_dicts(connection, found.order_by(columns.finished_at).limit(limit))
+
+
+def _as_dicts(connection: Connection, found: Select[Any]) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(found)]
 
 

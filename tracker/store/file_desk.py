@@ -88,6 +88,10 @@ class FileDesk:
         """The rows of these translations, ordered by number and kind."""
         return await self._read(partial(archived_files.rows_of, translation_ids=translation_ids))
 
+    async def failed(self, limit: int) -> list[dict[str, Any]]:
+        """At most so many rows of those that were given up, the oldest translations first."""
+        return await self._read(partial(archived_files.failed, limit=limit))
+
     async def counts(self, limit: int) -> Mapping[str, int]:
         """How many files wait, are downloaded, and have failed; it counts no further than to `limit`."""
         return await self._read(partial(archived_files.counts, limit=limit))
