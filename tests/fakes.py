@@ -33,6 +33,7 @@ class FakeFigures:
     """Counts what it is told."""
 
     def __init__(self) -> None:
+        self.links: Counter[tuple[str, bool]] = Counter()
         self.changes: Counter[tuple[str, str]] = Counter()
         self.deliveries: Counter[tuple[str, bool]] = Counter()
         self.polls: Counter[str] = Counter()
@@ -43,6 +44,12 @@ class FakeFigures:
 
     def delivered(self, outcome: str, *, duplicate: bool) -> None:
         self.deliveries[outcome, duplicate] += 1
+
+    def link_renewed(self, cause: str) -> None:
+        self.links[cause, True] += 1
+
+    def link_not_renewed(self, cause: str) -> None:
+        self.links[cause, False] += 1
 
     def polled(self, outcome: str) -> None:
         self.polls[outcome] += 1
@@ -230,13 +237,23 @@ class FakeStore:
         self.hastened.append(by)
         return len(late)
 
+    async def claim_links(
+        self, translation_id: int, poll_count: int, now: datetime, owner: str, lease: timedelta
+    ) -> Claim | None:
+        await self._ready()
+        row, held = self.rows[translation_id], self.claims.get(translation_id)
+        if not row.status.is_final or row.poll_count != poll_count or (held and held.until > now):
+            return None
+        self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease)
+        return self.claims[row.id]
+
     async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         await self._ready()
         for claim in claims:
             self.released.append((claim, next_poll_at))
             self.claims.pop(claim.translation_id, None)
-            if next_poll_at is not None:
-                row = self.rows[claim.translation_id]
+            row = self.rows[claim.translation_id]
+            if next_poll_at is not None and row.next_poll_at is not None:
                 self.rows[row.id] = replace(row, next_poll_at=next_poll_at)
 
     async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:

@@ -44,6 +44,7 @@ async def play(store: Repository) -> None:
     await _receive_many(store)
     await _bind_late(store)
     await _poll(store)
+    await _renew(store)
     await _reopen(store)
     await _remember(store)
     await _submit(store)
@@ -159,6 +160,19 @@ async def _poll(store: Repository) -> None:
     await store.release(bulk[4:], later + MINUTE)
     await store.hasten(soon, MINUTE)
     await store.flag_overdue(NOON + timedelta(days=1), timedelta(hours=1))
+
+
+async def _renew(store: Repository) -> None:
+    """Somebody asks for the links of what has ended, and somebody else comes second."""
+    [ended] = await store.find(["many-2"])
+    given = (ended["id"], ended["poll_count"], NOON)
+    claim = await store.claim_links(*given, "one", MINUTE)
+    assert claim is not None
+    await store.claim_links(*given, "two", MINUTE)
+    await store.release([claim], NOON)
+    claim = await store.claim_links(*given, "two", MINUTE)
+    assert claim is not None
+    await store.apply([answer(claim, Status.SUCCESS, url="https://files.example/other")], RULES)
 
 
 async def _reopen(store: Repository) -> None:

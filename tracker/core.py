@@ -11,6 +11,7 @@ from tracker import logs
 from tracker.domain.cadence import Cadence
 from tracker.domain.retention import Keep
 from tracker.errors import StoreError
+from tracker.file_ports import Files
 from tracker.heygen import v2
 from tracker.heygen.client import HeyGenClient
 from tracker.heygen.creation import Creation
@@ -18,6 +19,7 @@ from tracker.heygen.endpoints import Endpoints, LegacyEndpoints
 from tracker.heygen.listings import EventLog, TranslationList
 from tracker.heygen.statuses import StatusEndpoint
 from tracker.keyring import Keyring
+from tracker.links import FreshLinks, Freshness
 from tracker.metrics import Metrics
 from tracker.polling.catch_up import CatchUp
 from tracker.polling.discovery import Discovery, Sweeps
@@ -70,6 +72,7 @@ class Core:
     metrics: Metrics
     keyring: Keyring
     retention: Retention
+    links: FreshLinks
     heygen: HeyGen | None
 
     @property
@@ -96,6 +99,7 @@ class Core:
         self.keyring.configured = settings.signing_secrets
         self.poller.set_pace(_pace(settings, cadence))
         self.retention.keep = _keep(settings)
+        self.links.freshness = Freshness(settings.keep_links_fresh)
         if self.heygen is not None:
             self._adopt_for_heygen(self.heygen, cadence)
 
@@ -125,9 +129,16 @@ class Core:
 
 
 async def open_core(
-    settings: Settings, engines: Engines, stack: AsyncExitStack, clock: Clock = clock
+    settings: Settings,
+    engines: Engines,
+    stack: AsyncExitStack,
+    clock: Clock = clock,
+    files: Files | None = None,
 ) -> Core:
-    """Open store, tracker, HeyGen client and poller; `stack` closes them. Raises StoreError."""
+    """Open store, tracker, HeyGen client and poller; `stack` closes them. Raises StoreError.
+
+    `files` are the file hosts; without them no link is checked before it is given.
+    """
     repository = Repository(engines, clock)
     stack.push_async_callback(asyncio.to_thread, repository.close)
     repository.open()
@@ -152,7 +163,9 @@ async def open_core(
         client.silenced = poller.account.owe_silence
     stack.push_async_callback(_leave, poller)
     retention = Retention(repository, _keep(settings), clock, metrics.pruned)
-    core = Core(settings, repository, tracker, poller, metrics, keyring, retention, heygen=None)
+    freshness = Freshness(settings.keep_links_fresh)
+    links = FreshLinks(repository, poller, files, metrics, clock, freshness)
+    core = Core(settings, repository, tracker, poller, metrics, keyring, retention, links, heygen=None)
     return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
 
 

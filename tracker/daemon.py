@@ -252,7 +252,9 @@ class Daemon:
     def _admin_app(self, core: Core, listeners: Sequence[socket.socket]) -> Starlette:
         if core.settings.admin_token is None:
             self._check_open(listeners)
-        admin = Admin(core.repository, core.tracker, clock, lambda: core.polling, core.exposition)
+        admin = Admin(
+            core.repository, core.tracker, clock, lambda: core.polling, core.exposition, core.links.working
+        )
         return create_admin_app(
             admin,
             token=lambda: token.get_secret_value() if (token := core.settings.admin_token) else None,

@@ -7,16 +7,18 @@ TrackerError                 its text is written for people: the thing, the prob
 ├── StoreError               the database cannot do it now                    exit 3, HTTP 503
 │   ├── SchemaError          the schema is missing, outdated or too new       exit 3
 │   └── AlreadyRunningError  another `tracker run` holds this database        exit 3
-├── HeyGenError              HeyGen did not answer a status
-│   ├── NotFoundError        "no such translation", perhaps not for good
+├── HeyGenError              HeyGen did not answer a status                   exit 3, HTTP 502
+│   ├── NotFoundError        "no such translation", or no such file of it, perhaps not for good    HTTP 404
+│   │   └── NotFinishedError     there is no file yet                         HTTP 409
 │   ├── RefusedError         HeyGen will not take this request, however often it is sent
-│   ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense
+│   ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense    HTTP 503
 │   │   └── NotSentError     the request certainly never reached HeyGen
-│   └── AccountError         concerns every request of this API key
+│   └── AccountError         concerns every request of this API key           HTTP 503
 │       ├── KeyRejectedError     401, 403
 │       └── RateLimitedError     429, with the delay HeyGen asks for
-├── FileError                a file of HeyGen's could not be had
+├── FileError                a file of HeyGen's could not be had              exit 3, HTTP 502
 │   ├── LinkRefusedError     the file host refuses this link: it has expired or was revoked (403, 404, 410)
+│   ├── LinkEndedError       the link that is stored has ended, and is not to be renewed    HTTP 410
 │   ├── UnsafeLinkError      the link leads where we do not go; the text names the rule and the setting
 │   ├── FileTooLargeError    it is larger than TRACKER_ARCHIVE_MAX_BYTES allows
 │   └── BrokenTransferError  the connection broke, or what came was not what was promised; may work next time
@@ -62,7 +64,11 @@ class HeyGenError(TrackerError):
 
 
 class NotFoundError(HeyGenError):
-    """HeyGen says that there is no such translation, perhaps not for good (heygen-api section 3)."""
+    """There is no such translation (heygen-api section 3), or it has no such file; perhaps not for good."""
+
+
+class NotFinishedError(NotFoundError):
+    """The translation has not come so far that there could be such a file."""
 
 
 class RefusedError(HeyGenError):
@@ -104,6 +110,10 @@ class FileError(TrackerError):
 
 class LinkRefusedError(FileError):
     """The file host refuses this link: it has expired, or was revoked."""
+
+
+class LinkEndedError(FileError):
+    """The link that is stored has ended, and TRACKER_KEEP_LINKS_FRESH forbids to ask for another."""
 
 
 class UnsafeLinkError(FileError):

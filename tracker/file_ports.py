@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tracker.domain.links import LinkKind
+from tracker.domain.observation import Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,40 @@ class Links(Protocol):
 
         `refused`: the url that a file host has just refused; it is not given again. However many ask at
         once, HeyGen is asked once at most. Raises NotFoundError where there is no such file (the
-        text says why), and what the client of HeyGen raises.
+        text says why), NotFinishedError where there is none yet, LinkRefusedError where HeyGen gives the
+        refused one again, LinkEndedError where TRACKER_KEEP_LINKS_FRESH is off, and HeyGenError and
+        StoreError where HeyGen or the database do not answer. A link with less than an hour of life is
+        given where HeyGen gives no other.
         """
+        ...
+
+
+class Rows(Protocol):
+    """The translations as links need them."""
+
+    async def get(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows with these numbers, as dicts by column name. Raises StoreError."""
+        ...
+
+
+class Asker(Protocol):
+    """Who asks HeyGen about one translation."""
+
+    async def ask(self, translation_id: int, poll_count: int) -> Observation | None:
+        """Have it asked about now, and what HeyGen says stored.
+
+        None where somebody else asks about it, or has asked since `poll_count`. Raises AccountError,
+        without asking, while the account rests; TransientError; StoreError.
+        """
+        ...
+
+
+class LinkFigures(Protocol):
+    """Where counts go; `cause` is on_demand or always."""
+
+    def link_renewed(self, cause: str) -> None: ...
+
+    def link_not_renewed(self, cause: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,15 @@ class Metrics:
             "webhook_endpoint_problem", "1 for each problem of our webhook endpoint", "problem"
         )
         self._instances = self._gauge("instances", "trackers of this database that poll, this one included")
+        self._links_renewed = self._counter(
+            "links_renewed", "questions that brought new links, by what they were asked for", "cause"
+        )
+        self._links_not_renewed = self._counter(
+            "link_renewals_failed", "questions for new links that brought none", "cause"
+        )
+        for counter in (self._links_renewed, self._links_not_renewed):
+            for cause in ("on_demand", "always"):
+                counter.labels(cause=cause)
         self._pruned = self._counter("retention_deleted", "rows deleted because of their age", "kind")
         self._backlog = self._gauge(
             "retention_backlog", "rows that are too old and still there, 10,000 at most", "kind"
@@ -106,6 +115,14 @@ class Metrics:
     def asked(self, kind: str) -> None:
         """A request went out to HeyGen."""
         self._requests.labels(kind=kind).inc()
+
+    def link_renewed(self, cause: str) -> None:
+        """HeyGen was asked for new links of one translation, and gave them."""
+        self._links_renewed.labels(cause=cause).inc()
+
+    def link_not_renewed(self, cause: str) -> None:
+        """It did not, or could not be asked."""
+        self._links_not_renewed.labels(cause=cause).inc()
 
     def pruned(self, kind: str, count: int) -> None:
         """So many rows of this kind were deleted."""

@@ -40,7 +40,16 @@ def test_the_import_rule_is_the_one_that_is_enforced() -> None:
     assert told == [layers["layers"]]
 
 
-FOLLOWED = ("A webhook", "A poll", "A submission", "A catch-up", "A reload", "A restart", "A pruning")
+FOLLOWED = (
+    "A webhook",
+    "A poll",
+    "A link",
+    "A submission",
+    "A catch-up",
+    "A reload",
+    "A restart",
+    "A pruning",
+)
 
 
 @pytest.mark.parametrize("heading", [f"## {what}, followed" for what in FOLLOWED])

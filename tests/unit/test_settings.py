@@ -276,6 +276,7 @@ WRONG: dict[str, list[str]] = {
     "max_staleness": ["0", "never"],
     "discover_adopt": ["some", "All", "prefix:", "prefix"],
     "discover_interval": ["59", "0", "never"],
+    "keep_links_fresh": ["never", "on", "Always", "on-demand"],
     "overdue_after": ["never"],
     "give_up_after": ["never"],
     "keep_delivery_bodies": ["0", "never", "91d"],

@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "poll_max_interval": 601,
     "max_staleness": 61,
     "discover_interval": 3600,
+    "keep_links_fresh": "always",
     "overdue_after": 3601,
     "give_up_after": 86_400,
     "keep_delivery_bodies": 86_400,

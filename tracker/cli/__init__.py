@@ -15,6 +15,7 @@ from tracker.cli.discover import discover
 from tracker.cli.simulate import simulate
 from tracker.cli.submit import submit
 from tracker.cli.units import units
+from tracker.cli.url import url
 from tracker.errors import TrackerError
 
 EXIT_CODES = (
@@ -59,6 +60,7 @@ VERBS: dict[Callable[..., Any], str] = {
     translations.show: "tracker show 7544c0b52ada44fda693a15b1181b5b4-es",
     translations.wait: "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600",
     translations.poll: "tracker poll",
+    url: "tracker url 7544c0b52ada44fda693a15b1181b5b4-es --kind captions",
     archive: "tracker archive 7544c0b52ada44fda693a15b1181b5b4-es",
     discover: "tracker discover --adopt prefix:order-",
     translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",

@@ -3,26 +3,26 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from tracker.domain.observation import Observation, Problem, ProblemKind
-from tracker.domain.status import Attention, Source
-from tracker.domain.translation import is_video_translate_id
+from tracker.domain.observation import Observation, ProblemKind
+from tracker.domain.status import Attention
 from tracker.errors import (
     AccountError,
-    NotFoundError,
     RateLimitedError,
     RefusedError,
     StoreError,
+    TrackerError,
     TransientError,
 )
 from tracker.polling.account import Account
 from tracker.polling.doubt import Doubt
 from tracker.polling.gate import ADVICE, Gate, Reason
 from tracker.polling.pace import Pace, questions
+from tracker.polling.question import observe
 from tracker.ports import AccountStore, Claim, Clock, Due, Figures, PollerState, Record, StatusSource, Store
 from tracker.tracking import Tracker
 
@@ -35,8 +35,17 @@ ANOTHER = "another tracker, or an earlier run"
 SOON = 0.5  # of the shortest interval: what is due so soon fills a bulk question that is asked anyway
 
 
+Outcome = Sequence[Observation] | BaseException | None
+
+
 class PollingStore(Store, AccountStore, Protocol):
     """What polling needs of the database."""
+
+    async def claim_links(
+        self, translation_id: int, poll_count: int, now: datetime, owner: str, lease: timedelta
+    ) -> Claim | None:
+        """Take one ended translation to ask for its links; None where somebody else does, or has done so."""
+        ...
 
 
 class Poller:
@@ -60,7 +69,7 @@ class Poller:
         self.last_tick: datetime | None = None  # the latest that went through
         self._doubt = Doubt()
         self._alone_first = False
-        self._polls: set[asyncio.Task[None]] = set()
+        self._polls: set[asyncio.Task[Outcome]] = set()
         self._fetches: set[asyncio.Task[list[Observation]]] = set()
         self.outcomes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
@@ -102,6 +111,37 @@ class Poller:
             if self.gate.reason is None:
                 await self.tick(due_by)
         return self.outcomes - before
+
+    async def ask(self, translation_id: int, poll_count: int) -> Observation | None:
+        """Poll one ended translation now, due or not; what HeyGen says is stored when this comes back.
+
+        None where somebody else asks about it, or has asked since `poll_count`. Raises AccountError, without
+        asking, while the account rests; StoreError; TransientError where the question was cut short.
+        """
+        await self._hear()
+        if self._stopping.is_set():
+            raise TransientError("this tracker is being stopped; ask again")
+        now, lease = self._clock(), self._pace.lease
+        if await self.account.room(now, 1) <= 0:
+            raise AccountError(self._why_not())
+        claim = await self._store.claim_links(translation_id, poll_count, now, self._owner, lease)
+        if claim is None:
+            return None
+        poll = self._begin([claim])
+        await asyncio.wait([poll])  # whoever goes away cancels nothing
+        outcome = poll.result()
+        if isinstance(outcome, TrackerError):
+            raise outcome
+        if outcome is None or isinstance(outcome, BaseException):
+            raise TransientError("the question to HeyGen was cut short; ask again")
+        return outcome[0]
+
+    def _why_not(self) -> str:
+        """Why HeyGen is not asked, for people."""
+        if self.gate.reason is Reason.NO_API_KEY:
+            return "HeyGen cannot be asked without TRACKER_HEYGEN_API_KEY"
+        until = f" until {self.gate.until:%H:%M:%S} UTC" if self.gate.until else ""
+        return f"HeyGen is not asked{until}, for this account rests: {self.gate.reason}"
 
     def set_pace(self, pace: Pace) -> None:
         """Go on at another pace; what is under way keeps the old one."""
@@ -160,14 +200,18 @@ class Poller:
             return 0
         return await self.account.room(self._clock(), self._pace.concurrency - len(self._polls))
 
-    def _begin(self, claims: list[Claim]) -> None:
+    def _begin(self, claims: list[Claim]) -> "asyncio.Task[Outcome]":
         poll = asyncio.create_task(self._poll(claims), name=f"poll {claims[0].video_translate_id}")
         self._polls.add(poll)
         poll.add_done_callback(self._polls.discard)
+        return poll
 
-    async def _poll(self, claims: list[Claim]) -> None:
-        """One question: ask, then store the answer or give the claims back. Raises nothing."""
-        fetch = asyncio.create_task(self._observe(claims, self._clock()))
+    async def _poll(self, claims: list[Claim]) -> Outcome:
+        """One question: ask, then store the answer or give the claims back.
+
+        Raises nothing; returns what was stored, or why nothing was.
+        """
+        fetch = asyncio.create_task(observe(self._heygen, claims, self._clock()))
         self._fetches.add(fetch)
         fetch.add_done_callback(self._fetches.discard)
         await asyncio.wait([fetch])
@@ -179,12 +223,18 @@ class Poller:
                 await self._rest(claims, error)
             else:
                 await self._record(claims, fetch.result())
-        except StoreError as error:
+                return fetch.result()
+        except StoreError as unstored:
             # the claims lapse by themselves, and somebody polls again
-            log.error("poll not stored", id=claims[0].video_translate_id, count=len(claims), error=str(error))
-        except Exception:
+            log.error(
+                "poll not stored", id=claims[0].video_translate_id, count=len(claims), error=str(unstored)
+            )
+            return unstored
+        except Exception as unexpected:
             log.exception("poll not stored", id=claims[0].video_translate_id, count=len(claims))
             await self._put_off(claims)
+            return unexpected
+        return error
 
     async def _put_off(self, claims: list[Claim]) -> None:
         """A poison row must not come due again at once."""
@@ -192,35 +242,6 @@ class Poller:
             await self._store.release(claims, next_poll_at=self._clock() + self._pace.cadence.max_interval)
         except Exception:
             log.exception("poll not stored", id=claims[0].video_translate_id, count=len(claims))
-
-    async def _observe(self, claims: Sequence[Claim], now: datetime) -> list[Observation]:
-        """What HeyGen says of each, or the problem in its way. Raises AccountError and RefusedError alone."""
-        ids = [claim.video_translate_id for claim in claims]
-        good = [one for one in ids if is_video_translate_id(one)]
-        invalid = Problem(ProblemKind.INVALID_ID, "HeyGen gives out no such id; it is never asked for")
-        try:
-            told = {one.video_translate_id: one for one in await self._ask(good, now)}
-            problem = invalid
-        except NotFoundError as error:
-            told, problem = {}, Problem(ProblemKind.NOT_FOUND, str(error))
-        except TransientError as error:
-            told, problem = {}, Problem(ProblemKind.UNREACHABLE, str(error))
-        except (AccountError, RefusedError):
-            raise
-        except Exception as error:  # a poison answer must not be asked for again at once
-            log.exception("poll failed", id=ids[0], count=len(ids))
-            told, problem = {}, Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
-        return [
-            told.get(one) or _learnt_nothing(one, problem if one in good else invalid, now) for one in ids
-        ]
-
-    async def _ask(self, ids: Sequence[str], now: datetime) -> list[Observation]:
-        """One question to HeyGen; one about a single translation brings its urls, too."""
-        if not ids or self._heygen is None:
-            return []
-        if len(ids) == 1:
-            return [await self._heygen.fetch(ids[0], now)]
-        return await self._heygen.fetch_many(ids, now)
 
     async def _record(self, claims: Sequence[Claim], seen: Sequence[Observation]) -> None:
         await self._listen(seen)
@@ -288,9 +309,3 @@ class Poller:
     async def _resume(self, asked_at: datetime) -> None:
         if (reason := await self.account.open(asked_at)) is not None:
             log.warning("polling resumed", after=reason)
-
-
-def _learnt_nothing(video_translate_id: str, problem: Problem, now: datetime) -> Observation:
-    return Observation(
-        source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
-    )

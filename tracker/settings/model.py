@@ -109,6 +109,12 @@ class Settings(BaseModel):
     discover_interval: Annotated[Seconds, Field(ge=60)] | None = setting(
         None, "time between two sweeps through HeyGen's list; none: no sweeps", "6h", live=True
     )
+    keep_links_fresh: Literal["off", "on_demand", "always"] = setting(
+        "on_demand",
+        "on_demand: links are renewed for whoever asks for them; always: also before they end; off: never",
+        "always",
+        live=True,
+    )
     overdue_after: Seconds = setting(3600, "age at which a translation is flagged overdue", "1h", live=True)
     give_up_after: Seconds = setting(7 * 86400, "age at which polling becomes daily", "7d", live=True)
     keep_delivery_bodies: Seconds = setting(

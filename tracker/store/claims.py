@@ -100,12 +100,43 @@ class _Claimer:
         return [Claim(row.id, row.video_translate_id, self.owner, until, alone) for row in taken]
 
 
+def claim_links(
+    connection: Connection,
+    *,
+    translation_id: int,
+    poll_count: int,
+    now: datetime,
+    owner: str,
+    lease: timedelta,
+) -> Claim | None:
+    """Take one ended row, due or not; None where somebody holds it, or has asked since `poll_count`."""
+    columns = translations.c
+    until = now + lease
+    taken = connection.execute(
+        update(translations)
+        .where(
+            columns.id == translation_id,
+            columns.poll_count == poll_count,
+            columns.video_translate_id.is_not(None),
+            not_(IS_OPEN),
+            or_(columns.claimed_until.is_(None), columns.claimed_until <= now),
+        )
+        .values(claimed_by=owner, claimed_until=until)
+        .returning(columns.id, columns.video_translate_id)
+    ).one_or_none()
+    return Claim(taken.id, taken.video_translate_id, owner, until) if taken else None
+
+
 def release(connection: Connection, claims: Sequence[Claim], next_poll_at: datetime | None) -> None:
-    """Give back what is still ours; `next_poll_at` None leaves the due times as they were."""
+    """Give back what is still ours; `next_poll_at` None leaves the due times as they were.
+
+    What needs no poll, and was claimed for its links, needs none afterwards.
+    """
+    due_at = translations.c.next_poll_at
     for claim in claims:
         values: dict[str, object] = {"claimed_by": None, "claimed_until": None}
         if next_poll_at is not None:
-            values["next_poll_at"] = next_poll_at
+            values["next_poll_at"] = case((due_at.is_not(None), literal(next_poll_at, due_at.type)))
         connection.execute(
             update(translations)
             .where(

@@ -112,6 +112,21 @@ class Repository:
             )
         )
 
+    async def claim_links(
+        self, translation_id: int, poll_count: int, now: datetime, owner: str, lease: timedelta
+    ) -> Claim | None:
+        """Take one ended translation to ask for its links; None where somebody else does, or has done so."""
+        return await self._write(
+            partial(
+                claims.claim_links,
+                translation_id=translation_id,
+                poll_count=poll_count,
+                now=now,
+                owner=owner,
+                lease=lease,
+            )
+        )
+
     async def release(self, held: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         """Give claims back unpolled, due again at `next_poll_at` (None: as they were)."""
         await self._write(partial(claims.release, claims=held, next_poll_at=next_poll_at))

@@ -8,11 +8,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from tracker.domain.links import LinkKind
 from tracker.domain.status import Attention, Status
 from tracker.errors import InputError, TrackerError
+from tracker.file_ports import Link
 from tracker.ports import Clock, PollerState, Reader, Record
 from tracker.tracking import Tracker, poll_request, registration
 from tracker.web.answers import Json, http_error, refuse, tracker_error
@@ -27,13 +29,17 @@ MAX_BODY_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """What the admin pages are made of. `expose` gives /metrics' text and its content type."""
+    """What the admin pages are made of.
+
+    `expose` gives /metrics' text and its content type, `link` a link of a translation that works.
+    """
 
     reader: Reader
     tracker: Tracker
     clock: Clock
     poller: Callable[[], PollerState]
     expose: Callable[[], Awaitable[tuple[bytes, str]]]
+    link: Callable[[int, LinkKind], Awaitable[Link]]
 
     async def dashboard(self, _request: Request) -> Response:
         rows = await self.reader.list_translations(newest_first=True, limit=50)
@@ -81,6 +87,14 @@ class Admin:
         await self.tracker.record([Record(observation=poll_request(self.clock(), row["video_translate_id"]))])
         return Json(await self._find(request), 202)
 
+    async def video(self, request: Request) -> Response:
+        """302 to a file of HeyGen's; nobody may keep the way there, for it opens the file and ends."""
+        kind = _word(request.query_params.get("kind"), "kind", [str(kind) for kind in LinkKind])
+        row = await self._find(request)
+        link = await self.link(row["id"], LinkKind(kind or LinkKind.VIDEO))
+        headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+        return RedirectResponse(link.url, 302, headers)
+
     async def _find(self, request: Request) -> dict[str, Any]:
         name = request.path_params["video_translate_id"]
         if not (rows := await self.reader.find([name])):
@@ -125,6 +139,7 @@ def create_admin_app(admin: Admin, *, token: Callable[[], str | None], any_host:
             Route("/api/translations", admin.add, methods=["POST"]),
             Route(one, admin.show, methods=["GET"]),
             Route(f"{one}/poll", admin.poll, methods=["POST"]),
+            Route(f"{one}/video", admin.video, methods=["GET"]),
             Route("/api/openapi.json", admin.openapi),
             Route("/metrics", admin.metrics),
             Route("/healthz", admin.healthz),

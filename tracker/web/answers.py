@@ -9,10 +9,31 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from tracker.errors import InputError, StoreError, TrackerError
+from tracker.errors import (
+    AccountError,
+    FileError,
+    HeyGenError,
+    InputError,
+    LinkEndedError,
+    NotFinishedError,
+    NotFoundError,
+    StoreError,
+    TrackerError,
+    TransientError,
+)
 
 RETRY_AFTER = {"Retry-After": "5"}
-STATUS_CODES: dict[type[TrackerError], int] = {InputError: 400, StoreError: 503}
+STATUS_CODES: dict[type[TrackerError], int] = {  # the first that fits counts
+    InputError: 400,
+    StoreError: 503,
+    NotFinishedError: 409,
+    NotFoundError: 404,
+    AccountError: 503,
+    TransientError: 503,
+    HeyGenError: 502,
+    LinkEndedError: 410,
+    FileError: 502,
+}
 
 
 class Json(JSONResponse):

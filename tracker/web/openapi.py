@@ -51,6 +51,13 @@ def openapi() -> dict[str, Any]:
             "/api/translations/{video_translate_id}/poll": {
                 "post": {"summary": "Poll it now", "parameters": one, **_answers({202: _ref("Translation")})}
             },
+            "/api/translations/{video_translate_id}/video": {
+                "get": {
+                    "summary": "A link to one of its files that is good for an hour at least",
+                    "parameters": [*one, _parameter("kind", "query", _kinds())],
+                    "responses": {"302": _redirect(), **_answers({})["responses"]},
+                }
+            },
             "/healthz": {"get": {"summary": "The process lives", **_answers({200: {"type": "object"}})}},
             "/readyz": {
                 "get": {
@@ -94,6 +101,15 @@ def _schemas() -> dict[str, Any]:
 def _answers(schemas: dict[int, Any]) -> dict[str, Any]:
     good = {str(code): {"description": "as asked", **_content(schema)} for code, schema in schemas.items()}
     return {"responses": {**good, "default": {"description": "refused", **_content(_ref("Error"))}}}
+
+
+def _kinds() -> dict[str, Any]:
+    return {"type": "string", "enum": ["video", "audio", "captions", "srt", "vtt"], "default": "video"}
+
+
+def _redirect() -> dict[str, Any]:
+    where = {"description": "the file", "schema": {"type": "string", "format": "uri"}}
+    return {"description": "as asked", "headers": {"Location": where}}
 
 
 def _content(schema: Any) -> dict[str, Any]:

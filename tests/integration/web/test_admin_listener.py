@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from tests.integration.web.served import NOON, Answer, Client, Core, Headers, core_in, served
-from tracker.errors import StoreError
+from tracker.domain.links import LinkKind
+from tracker.errors import (
+    AccountError,
+    LinkEndedError,
+    LinkRefusedError,
+    NotFinishedError,
+    NotFoundError,
+    RefusedError,
+    StoreError,
+    TransientError,
+    UnsafeLinkError,
+)
+from tracker.file_ports import Link
 from tracker.ports import PollerState
 from tracker.store.tables import translations
 from tracker.web.admin import Admin, create_admin_app
@@ -34,6 +46,7 @@ class Serve(Protocol):
         token: str | Callable[[], str | None] | None = ...,
         any_host: bool = ...,
         poller: Callable[[], PollerState] = ...,
+        link: Callable[[int, LinkKind], Awaitable[Link]] = ...,
     ) -> Client: ...
 
 
@@ -43,13 +56,18 @@ def create_app(
     token: str | Callable[[], str | None] | None = None,
     any_host: bool = False,
     poller: Callable[[], PollerState] = lambda: TICKING,
+    link: Callable[[int, LinkKind], Awaitable[Link]] | None = None,
 ) -> Starlette:
     async def expose() -> tuple[bytes, str]:
         counts = await core.repository.counts()
         text = core.metrics.expose(counts, oldest_due_age=0.0, poller=poller(), stretch=1.0, backlog={})
         return text, core.metrics.content_type
 
-    admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose)
+    async def stored(number: int, kind: LinkKind) -> Link:
+        [row] = await core.repository.get([number])
+        return Link(number, kind, row[kind.column], NOON)
+
+    admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose, link or stored)
     asked = token if callable(token) else lambda: token
     return create_admin_app(admin, token=asked, any_host=any_host)
 
@@ -456,6 +474,84 @@ def test_without_the_database_the_pages_answer_503(serve: Serve, own_core: Core,
     assert answer.json() == {"error": "the store is closed"}
 
 
+# Links
+
+SIGNED = "https://resource2.heygen.ai/a/original.mp4?Expires=1795435200&Signature=a~b-c_d&Key-Pair-Id=K%2B"
+
+
+@pytest.fixture
+def ended(core: Core) -> Core:
+    core.sql(
+        "INSERT INTO translations (video_translate_id, status, url, srt_url) VALUES ('a', 'success', ?, ?)",
+        SIGNED,
+        f"{SIGNED}&srt",
+    )
+    return core
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_video_is_where_the_link_leads_and_nobody_keeps_the_way(
+    client: Client, ended: Core, method: str
+) -> None:
+    answer = client.request(method, "/api/translations/a/video")
+
+    assert (answer.status, answer.headers["location"], answer.body) == (302, SIGNED, b"")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+def test_other_files_are_named_by_their_kind(client: Client, ended: Core) -> None:
+    assert get(client, "/api/translations/a/video?kind=srt").headers["location"] == f"{SIGNED}&srt"
+    refused = get(client, "/api/translations/a/video?kind=gif")
+    assert (refused.status, refused.json()) == (
+        400,
+        {"error": "kind='gif': use one of video, audio, captions, srt, vtt"},
+    )
+    assert get(client, "/api/translations/nobody/video").status == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFinishedError("not finished yet"), 409),
+        (NotFoundError("it has no audio"), 404),
+        (LinkEndedError("it ended"), 410),
+        (AccountError("it rests"), 503),
+        (TransientError("HTTP 502"), 503),
+        (StoreError("it is down"), 503),
+        (RefusedError("HTTP 400"), 502),
+        (LinkRefusedError("it is refused"), 502),
+        (UnsafeLinkError("it leads elsewhere"), 502),
+    ],
+)
+def test_where_there_is_no_link_the_answer_says_why(
+    serve: Serve, ended: Core, error: Exception, status: int
+) -> None:
+    async def refuse(_number: int, _kind: LinkKind) -> Link:
+        raise error
+
+    answer = get(serve(ended, link=refuse), "/api/translations/a/video")
+
+    assert (answer.status, answer.json()) == (status, {"error": str(error)})
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert "location" not in answer.headers
+
+
+def test_a_link_is_given_to_nobody_without_the_token(serve: Serve, ended: Core) -> None:
+    asked = []
+
+    async def link(number: int, kind: LinkKind) -> Link:
+        asked.append(number)
+        return Link(number, kind, SIGNED, NOON)
+
+    client = serve(ended, token=TOKEN, link=link)
+    path = "/api/translations/a/video"
+    for method in ("GET", "HEAD"):
+        assert client.request(method, path).status == 401
+    assert asked == []
+    assert get(client, path, [("Authorization", f"Bearer {TOKEN}")]).headers["location"] == SIGNED
+
+
 # The document
 
 
@@ -682,6 +778,7 @@ def test_nothing_else_is_there(client: Client, path: str) -> None:
         ("PUT", "/api/translations"),
         ("POST", "/"),
         ("GET", "/api/translations/a/poll"),
+        ("POST", "/api/translations/a/video"),
     ],
 )
 def test_other_methods_are_405(client: Client, method: str, path: str) -> None:

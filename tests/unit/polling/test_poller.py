@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.builders import ID, after
+from tests.builders import ID, URL, after
 from tests.fakes import STORE_IS_DOWN, FakeClock, FakeFigures, FakeHeyGen, FakeStore
 from tracker.domain.cadence import Cadence
 from tracker.domain.status import Attention, Status
 from tracker.errors import (
+    AccountError,
     KeyRejectedError,
     NotFoundError,
     RateLimitedError,
@@ -663,3 +664,95 @@ async def test_lost_ones_among_known_ones_raise_no_doubt() -> None:
         assert await stage.run_once() == {"not_found": 20, "running": 10}
     assert {line["event"] for line in logs} == {"status changed", "poll learnt nothing"}
     assert stage.poller.state.knows_translations
+
+
+# Out of turn
+
+
+def ended(stage: Stage, name: str = "done") -> Stage:
+    """With a translation that has ended, and is due no more."""
+    stage.track(name)
+    row = stage.store.row(name)
+    over = replace(row, status=Status.SUCCESS, finished_at=after(), next_poll_at=None)
+    stage.store.rows[row.id] = replace(over, details=replace(row.details, url=URL))
+    return stage
+
+
+async def test_an_ended_translation_is_asked_about_though_it_is_not_due() -> None:
+    stage = ended(Stage(heygen=FakeHeyGen(done=Status.SUCCESS)))
+    seen = await stage.poller.ask(1, 0)
+    assert seen is not None
+    assert (seen.video_translate_id, seen.status) == ("done", Status.SUCCESS)
+    assert (stage.store.row("done").poll_count, stage.store.row("done").next_poll_at) == (1, None)
+    assert (stage.store.claims, stage.figures.polls) == ({}, {"success": 1})
+
+
+async def test_nobody_asks_where_somebody_else_does_or_has_done_so() -> None:
+    stage = ended(Stage())
+    stage.heygen.gate = asyncio.Event()
+    first = asyncio.create_task(stage.poller.ask(1, 0))
+    await stage.heygen.begun.wait()
+    assert await stage.poller.ask(1, 0) is None
+    stage.heygen.gate.set()
+    await first
+    assert await stage.poller.ask(1, 0) is None
+    assert stage.heygen.asked == ["done"]
+
+
+async def test_an_account_that_rests_is_not_asked() -> None:
+    stage = ended(Stage(heygen=FakeHeyGen(done=RateLimitedError("HTTP 429", retry_after=60.0))))
+    with pytest.raises(RateLimitedError):
+        await stage.poller.ask(1, 0)
+    with pytest.raises(
+        AccountError, match="not asked until 12:01:00 UTC, for this account rests: rate_limited"
+    ):
+        await stage.poller.ask(1, 0)
+    assert stage.heygen.asked == ["done"]
+    assert (stage.store.claims, stage.store.row("done").next_poll_at) == ({}, None)
+
+    stage.clock.advance(61)  # then such a question may be the probe
+    stage.heygen.answers.clear()
+    assert await stage.poller.ask(1, 0) is not None
+    assert stage.poller.state.paused is None
+
+
+async def test_without_a_key_the_text_names_the_setting() -> None:
+    stage = ended(Stage(has_key=False))
+    with pytest.raises(AccountError, match="without TRACKER_HEYGEN_API_KEY"):
+        await stage.poller.ask(1, 0)
+
+
+async def test_a_poller_that_stops_asks_nothing_more_and_cuts_a_question_short() -> None:
+    stage = ended(Stage())
+    stage.heygen.gate = asyncio.Event()
+    asking = asyncio.create_task(stage.poller.ask(1, 0))
+    await stage.heygen.begun.wait()
+    await stage.poller.stop(patience=0.0)
+    with pytest.raises(TransientError, match="cut short"):
+        await asking
+    with pytest.raises(TransientError, match="being stopped"):
+        await stage.poller.ask(1, 0)
+    assert (stage.heygen.asked, stage.store.claims) == (["done"], {})
+
+
+async def test_an_answer_that_cannot_be_stored_is_an_error_and_makes_nothing_due() -> None:
+    stage = ended(Stage())
+    stage.store.poison = STORE_IS_DOWN
+    with pytest.raises(StoreError):
+        await stage.poller.ask(1, 0)
+    stage.store.claims.clear()
+    stage.store.poison = ValueError("a bug")
+    with pytest.raises(TransientError, match="cut short"):
+        await stage.poller.ask(1, 0)
+    assert stage.store.row("done").next_poll_at is None
+
+
+async def test_whoever_goes_away_cancels_nothing() -> None:
+    stage = ended(Stage(heygen=FakeHeyGen(done=Status.SUCCESS)))
+    stage.heygen.gate = asyncio.Event()
+    asking = asyncio.create_task(stage.poller.ask(1, 0))
+    await stage.heygen.begun.wait()
+    asking.cancel()
+    stage.heygen.gate.set()
+    await stage.figures.until("success")
+    assert stage.store.row("done").poll_count == 1
