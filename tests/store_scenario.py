@@ -277,11 +277,12 @@ async def _read(store: Repository) -> None:
 async def _archive(store: Repository) -> None:
     """With the archive on: ends, downloads, and what became of them."""
     store.archive = frozenset(LinkKind)
-    files = {"url": "https://files.example/v.mp4", "srt_url": "https://files.example/v.srt"}
-    for name in ("kept-1", "kept-2", "kept-3"):
-        await store.apply([webhook(name, Status.SUCCESS, **files)], RULES)
-    after = (await store.files.want_all(store.archive, 0)).after
-    assert after is None
+    for number in range(4):  # each at a time of its own, and nothing left to poll
+        seen = observation(
+            Source.POLL, Status.SUCCESS, video_translate_id=f"kept-{number}", observed_at=NOON,
+            url="https://files.example/v.mp4",
+        )  # fmt: skip
+        await store.apply([Record(observation=seen)], RULES)
     soon = NOON + MINUTE
     first, second, third, *others = await store.files.claim(soon, 6, "one", MINUTE)
     renewed = await store.files.renew(first, soon + MINUTE)
@@ -299,4 +300,5 @@ async def _archive(store: Repository) -> None:
     await store.files.rows(ids)
     await store.files.want(ids, store.archive, again=True)
     await store.files.free_claims()
+    assert (await store.files.want_all(store.archive, 0)).after is None
     store.archive = frozenset()
