@@ -247,6 +247,16 @@ class FakeStore:
         self.claims[row.id] = Claim(row.id, row.video_translate_id or "", owner, now + lease)
         return self.claims[row.id]
 
+    async def claim_renewal(self, now: datetime, owner: str, lease: timedelta) -> Claim | None:
+        await self._ready()
+        due = [row for row in self.rows.values() if row.renew_links_at and row.renew_links_at <= now]
+        free = [row for row in due if row.id not in self.claims or self.claims[row.id].until <= now]
+        if not free:
+            return None
+        first = min(free, key=lambda row: row.renew_links_at or now)
+        self.claims[first.id] = Claim(first.id, first.video_translate_id or "", owner, now + lease)
+        return self.claims[first.id]
+
     async def release(self, claims: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         await self._ready()
         for claim in claims:

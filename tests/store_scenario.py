@@ -170,6 +170,12 @@ async def _renew(store: Repository) -> None:
     assert claim is not None
     await store.claim_links(*given, "two", MINUTE)
     await store.release([claim], NOON)
+    first = await store.claim_renewal(NOON + timedelta(days=6), "one", MINUTE)
+    assert first is not None
+    await store.apply([answer(first, None, problem=Problem(ProblemKind.UNREACHABLE, "HTTP 500"))], RULES)
+    await store.claim_renewal(NOON, "one", MINUTE)
+    [ended] = await store.find(["many-2"])
+    given = (ended["id"], ended["poll_count"], NOON)
     claim = await store.claim_links(*given, "two", MINUTE)
     assert claim is not None
     await store.apply([answer(claim, Status.SUCCESS, url="https://files.example/other")], RULES)

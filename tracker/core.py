@@ -29,6 +29,7 @@ from tracker.polling.endpoint_watch import EndpointWatch
 from tracker.polling.pace import Pace
 from tracker.polling.planner import Planner
 from tracker.polling.poller import Poller
+from tracker.polling.renewals import Renewals
 from tracker.ports import Clock, PollerState
 from tracker.retention import Retention
 from tracker.settings import Settings
@@ -60,6 +61,7 @@ class HeyGen:
     planner: Planner
     submissions: Submissions
     watch: EndpointWatch
+    renewals: Renewals
     catch_up: CatchUp | None  # v2 has no event log
     sweeps: Sweeps | None  # nor a list
 
@@ -117,6 +119,7 @@ class Core:
             self.poller.try_account()
         heygen.client.set_rate_limit(settings.rate_limit)
         heygen.planner.set_pace(cadence, settings.rate_limit)
+        heygen.renewals.is_on = self.links.freshness is Freshness.ALWAYS
         if heygen.sweeps is not None:
             heygen.sweeps.set_interval(_interval(settings))
 
@@ -238,7 +241,18 @@ def _heygen(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: C
     if has_log:
         catch_up = _catch_up(core, client, statuses, clock)
         sweeps = _sweeps(core, client, clock)
-    return HeyGen(client, statuses, planner, submissions, watch, catch_up, sweeps)
+    return HeyGen(client, statuses, planner, submissions, watch, _renewals(core, client), catch_up, sweeps)
+
+
+def _renewals(core: Core, client: HeyGenClient) -> Renewals:
+    metrics = core.metrics
+    return Renewals(
+        core.poller.renew,
+        lambda: client.is_idle,
+        metrics.link_renewed,
+        metrics.link_not_renewed,
+        is_on=core.links.freshness is Freshness.ALWAYS,
+    )
 
 
 def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:

@@ -23,6 +23,7 @@ from tracker.store.lock import sole_runner
 from tracker.systemd import Manager
 from tracker.vitals import Vitals
 from tracker.web.admin import Admin, create_admin_app
+from tracker.web.hub import Hub
 from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver
@@ -49,6 +50,7 @@ def _exit_at_last() -> None:
 def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
     """What is asked of HeyGen beside the polls."""
     ticker.every(TICK_SECONDS, "plan", heygen.planner.tick)
+    ticker.every(TICK_SECONDS, "renewals", heygen.renewals.tick, errand=True)
     ticker.every(SUBMISSIONS_SECONDS, "submissions", heygen.submissions.resume, errand=True)
     ticker.every(ENDPOINT_SECONDS, "endpoint", heygen.watch.check, errand=True)
     if heygen.catch_up is not None:
@@ -107,6 +109,7 @@ class Daemon:
 
     async def _serve(self, core: Core) -> None:
         """Everything between the store's opening and its closing."""
+        self._hub = Hub(core.repository)
         servers = self._servers(core)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
@@ -145,11 +148,11 @@ class Daemon:
 
     async def _tell_up(self, core: Core, servers: list[Server], vitals: Vitals) -> None:
         """The sockets are served and the store was asked for work: whoever waits for us may go on."""
-        if self._manager.is_there:
-            await vitals.tell_status()
         self._manager.ready()
         addresses = {server.name: server.address for server in servers}
         log.info("tracker is up", **addresses, polling=core.poller.state.paused or "on", process=os.getpid())
+        if self._manager.is_there:  # only now: counting a large table takes its time
+            await vitals.tell_status()
 
     async def _end(
         self,
@@ -172,6 +175,7 @@ class Daemon:
         if core.archive is not None:
             ends.append(core.archive.stop(patience=patience / 8))  # and as long again
         await asyncio.gather(*ends)
+        await self._hub.close()  # or the admin server would wait for every page that is open
         await asyncio.gather(*(server.stop() for server in servers))
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
         if core.heygen is not None:
@@ -215,6 +219,8 @@ class Daemon:
             self._check_open(self._admin_listeners)
         core.adopt(reload.settings)
         logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
+        if "admin_token" in reload.applied:
+            self._hub.end_streams()  # they were let in by the old one
         log.info("settings reloaded", changed=_variables(reload.applied) or "none")
         if reload.waiting:
             log.warning("settings wait for a restart", changed=_variables(reload.waiting))
@@ -258,7 +264,13 @@ class Daemon:
         if core.settings.admin_token is None:
             self._check_open(listeners)
         admin = Admin(
-            core.repository, core.tracker, clock, lambda: core.polling, core.exposition, core.links.working
+            core.repository,
+            core.tracker,
+            clock,
+            lambda: core.polling,
+            core.exposition,
+            self._hub,
+            core.links.working,
         )
         return create_admin_app(
             admin,

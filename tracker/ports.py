@@ -1,6 +1,7 @@
 """What the core needs of the outside, as Protocols: the store, HeyGen's status endpoint, the figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -16,6 +17,11 @@ from tracker.domain.verdict import Outcome, Verdict
 
 Clock = Callable[[], datetime]
 Judge = Callable[[Translation, Observation], Verdict]
+News = Callable[[float], Awaitable[bool]]
+"""Comes back with True when a change was stored, by whomever, or with False after so many seconds.
+
+All that were stored meanwhile are one piece of news. It raises StoreError, and is then of no use any more.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,14 @@ class Reader(Protocol):
 
     async def check(self) -> None:
         """Raise StoreError unless the database answers and its schema is the one we need."""
+        ...
+
+
+class NewsSource(Protocol):
+    """Where word of changes comes from."""
+
+    def news(self) -> AbstractAsyncContextManager[News]:
+        """Listen, from the moment that it is entered; raises StoreError then."""
         ...
 
 

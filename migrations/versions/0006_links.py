@@ -12,14 +12,14 @@ What earlier releases have stored is not filled in: the next look at a translati
 ix_translations_unplanned_links finds it.
 
 Revision: 0006
-Revises: 0004
+Revises: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -43,7 +43,6 @@ def upgrade() -> None:
     unplanned = "renew_links_at IS NULL AND status = 'success' AND url_expires_at IS NOT NULL"
     create_index(UNPLANNED, "translations", ["url_expires_at"], unplanned)
     create_link_changes()
-    op.execute("DROP VIEW expiring_urls")
     create_view()
 
 
@@ -122,9 +121,11 @@ def create_link_changes() -> None:
 
 
 def create_view() -> None:
-    """A row for each link of any kind."""
+    """A row for each link of any kind; on PostgreSQL whoever may read the view still may."""
+    if on_sqlite():
+        op.execute("DROP VIEW expiring_urls")
     op.execute(
-        "CREATE VIEW expiring_urls AS "
+        f"CREATE {'' if on_sqlite() else 'OR REPLACE '}VIEW expiring_urls AS "
         + " UNION ALL ".join(
             f"""
             SELECT id, video_translate_id, callback_id, title, output_language, {url} AS url,

@@ -5,7 +5,6 @@ that a run ends in minutes; the figures to quote are the ratios, all of one run.
 """
 
 import math
-import os
 import sys
 import tempfile
 import time
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import intake, sizes
+from tests.bench import intake, scale, sizes
+from tests.bench.figures import cpu_seconds, peak_megabytes
 from tests.end_to_end.processes import Daemon, Simulator, Stage
 from tracker.simulator.truth import Truth
 
@@ -142,8 +142,8 @@ def _measure(case: Case, stage: Stage, simulator: Simulator, daemon: Daemon, set
             for one in truth.translations
         ),
         settled_after=settled,
-        cpu=_cpu_seconds(process),
-        memory=_peak_megabytes(process),
+        cpu=cpu_seconds(process),
+        memory=peak_megabytes(process),
     )
 
 
@@ -153,16 +153,6 @@ def _check(stage: Stage, truth: Truth) -> None:
     wrong = [one for one in truth.translations if stored.get(one.video_translate_id) != one.outcome]
     if wrong or len(stored) != len(truth.translations):
         raise SystemExit(f"{len(wrong)} translations are not what the look-alike says")
-
-
-def _cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _peak_megabytes(process: int) -> float:
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def show(figures: Sequence[Figures]) -> None:
@@ -191,6 +181,10 @@ def main() -> None:
         intake.main()
     if not wanted or "sizes" in wanted:
         sizes.main()
+    for word in wanted:
+        name, _, share = word.partition("=")
+        if name == "scale":
+            scale.main(float(share or 1))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """Links over the real store: claimed once, asked for once, by one tracker or by several."""
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
+from sqlalchemy import event, insert
 
 from tests.builders import observation
 from tests.contract.openers import NOON, Opened
@@ -17,11 +21,14 @@ from tracker.domain.links import LinkKind
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import judge
+from tracker.errors import NotFoundError
 from tracker.links import FreshLinks, Freshness
 from tracker.polling.pace import Pace
 from tracker.polling.poller import Poller
+from tracker.polling.renewals import Renewals
 from tracker.ports import Record
 from tracker.store.repository import Repository
+from tracker.store.tables import translations
 from tracker.tracking import Tracker
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +156,158 @@ async def test_whoever_read_the_row_before_another_asked_does_not_ask_again(open
         await OneTracker(opened.store, heygen, clock, "one").links.fresh(number, LinkKind.VIDEO)
         assert await late.poller.ask(number, 0) is None
     assert heygen.asked == ["a"]
+
+
+# Renewals
+
+DAY = timedelta(days=1)
+
+
+async def renewal(opened: Opened, at: datetime = NOON) -> str | None:
+    claim = await opened.store.claim_renewal(at, "one", LEASE)
+    return claim.video_translate_id if claim else None
+
+
+async def test_links_are_claimed_for_renewal_a_day_before_they_end_the_first_first(opened: Opened) -> None:
+    for name, days in (("b", 5), ("a", 4), ("c", 6)):
+        await ended(opened, name, timedelta(days=days))
+    assert await renewal(opened, NOON + 3 * DAY - timedelta(seconds=1)) is None
+    assert await renewal(opened, NOON + 3 * DAY) == "a"
+    assert [await renewal(opened, NOON + 7 * DAY) for _ in range(4)] == ["a", "b", "c", None]
+    assert opened.sql("SELECT DISTINCT next_poll_at FROM translations") == [(None,)]
+
+
+async def test_a_renewal_whose_answer_was_lost_holds_up_no_other_and_comes_again_in_an_hour(
+    opened: Opened,
+) -> None:
+    for name in "ab":
+        await ended(opened, name, timedelta(days=2))
+    later = NOON + 2 * DAY
+    assert [await renewal(opened, later) for _ in range(3)] == ["a", "b", None]
+    assert await renewal(opened, later + timedelta(minutes=59)) is None
+    assert await renewal(opened, later + timedelta(hours=1)) == "a"
+
+
+async def test_what_an_earlier_release_has_stored_is_renewed_a_day_before_its_videos_link_ends(
+    opened: Opened,
+) -> None:
+    for name, days in (("a", 3), ("b", 2), ("c", 4)):
+        await ended(opened, name, timedelta(days=days))
+    opened.sql("UPDATE translations SET renew_links_at = NULL WHERE video_translate_id <> 'c'")
+    assert await renewal(opened, NOON + DAY - timedelta(seconds=1)) is None
+    assert await renewal(opened, NOON + DAY) == "b"
+    assert await renewal(opened, NOON + DAY) is None
+    assert [await renewal(opened, NOON + 3 * DAY) for _ in range(4)] == ["b", "c", "a", None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'failed'",
+        "status = 'running', next_poll_at = created_at",
+        "video_translate_id = NULL, callback_id = 'x'",
+        "next_poll_at = renew_links_at",  # a poll is due, and brings links
+        "claimed_until = '2027-01-01 00:00:00'",
+    ],
+)
+@pytest.mark.parametrize("planned", [True, False])
+async def test_nothing_else_is_renewed(opened: Opened, change: str, *, planned: bool) -> None:
+    await ended(opened)
+    opened.sql(f"UPDATE translations SET {change}")
+    if not planned:
+        opened.sql("UPDATE translations SET renew_links_at = NULL")
+    assert await renewal(opened, NOON + 7 * DAY) is None
+
+
+async def test_always_keeps_every_link_alive_for_a_fortnight_with_one_question_in_six_days(
+    opened: Opened,
+) -> None:
+    """Of translations that ended in the course of a day; one is unknown to HeyGen from the fifth day on."""
+    count, heygen, clock = 24, Giver(), FakeClock()
+    heygen.every = Status.SUCCESS
+    one = OneTracker(opened.store, heygen, clock, "one")
+    numbers = [await ended(opened, f"t{hour}", timedelta(days=7, hours=hour)) for hour in range(count)]
+    renewals = Renewals(one.poller.renew, lambda: True, lambda _: None, lambda _: None, is_on=True)
+
+    for hour in range(14 * 24):
+        clock.advance(3600)
+        if hour == 5 * 24:
+            heygen.answers["t0"] = NotFoundError("Video translate not found")
+        await one.poller.tick()
+        await renewals.tick()
+        if hour % 6 == 0:
+            rows = await opened.store.get(numbers[1:])
+            assert all(row["url_expires_at"] > clock() + timedelta(hours=22) for row in rows)
+            assert {(row["status"], row["next_poll_at"], row["attention"]) for row in rows} == {
+                ("success", None, None)
+            }
+
+    asked = Counter(heygen.asked)
+    assert {asked[f"t{hour}"] for hour in range(1, count)} <= {2, 3}
+    assert asked["t0"] <= 25
+    [gone] = await opened.store.get(numbers[:1])
+    assert (gone["status"], gone["attention"], gone["next_poll_at"]) == ("success", None, None)
+    assert gone["renew_links_at"] > clock() + timedelta(days=1)
+
+
+async def test_renewals_delay_no_poll_of_what_is_open(opened: Opened) -> None:
+    """Two hundred links are due for renewal; each poll is begun at the tick at which it is due."""
+    heygen, clock = Giver(), FakeClock()
+    heygen.every = Status.SUCCESS
+    one = OneTracker(opened.store, heygen, clock, "one")
+    for number in range(200):
+        await ended(opened, f"old-{number}", timedelta(minutes=1))
+    clock.advance(3600)
+    names = [f"open-{number}" for number in range(30)]
+    added = [observation(Source.MANUAL, video_translate_id=name, observed_at=clock()) for name in names]
+    await one.poller._tracker.register(added)
+    heygen.slow = {name: asyncio.Event() for name in names}
+    renewals = Renewals(one.poller.renew, lambda: True, lambda _: None, lambda _: None, is_on=True)
+
+    ticking = asyncio.create_task(one.poller.tick())
+    async with asyncio.timeout(10):
+        while len(heygen.asked) < 10:  # as many as may be out at once
+            await heygen.begun.wait()
+            await asyncio.sleep(0)
+        await renewals.tick()
+        assert set(heygen.asked) <= set(names)
+
+        for name in names:
+            heygen.slow[name].set()
+        await ticking
+        await one.poller.run_once()
+    order = heygen.asked.copy()
+    assert set(order) == set(names)
+
+    await renewals.tick()
+    assert len(heygen.asked) == len(order) + 200
+
+
+async def test_whoever_asks_for_renewals_reads_no_whole_table(opened: Opened) -> None:
+    for number in range(5):
+        await ended(opened, f"t{number}", timedelta(days=7))
+    with opened.engines.writer.begin() as connection:
+        rows = [
+            {"video_translate_id": f"x{number}", "status": "success", "next_poll_at": None}
+            | {"url_expires_at": NOON + DAY * 7, "renew_links_at": NOON + DAY * 6}
+            for number in range(3000)
+        ]
+        connection.execute(insert(translations), rows)
+    opened.sql("ANALYZE")
+    seen: list[tuple[str, Any]] = []
+    event.listen(
+        opened.engines.writer, "before_cursor_execute", lambda *told: seen.append((told[2], told[3]))
+    )
+    assert await renewal(opened) is None
+
+    is_sqlite = opened.engines.writer.dialect.name == "sqlite"
+    asked = [(text, values) for text, values in seen if text.startswith("UPDATE translations")]
+    assert len(asked) == 2
+    with opened.engines.writer.connect() as connection:
+        for (statement, values), index in zip(asked, ("renew_links_at", "unplanned_links"), strict=True):
+            plan = connection.exec_driver_sql(
+                f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{statement}", values
+            ).all()
+            lines = " ".join(str(row[-1]) for row in plan)
+            assert f"ix_translations_{index}" in lines
+            assert not re.search(r"SCAN translations(?! USING)|Seq Scan on translations", lines)

@@ -49,6 +49,7 @@ FOLLOWED = (
     "A reload",
     "A restart",
     "A pruning",
+    "Word of a change",
 )
 
 

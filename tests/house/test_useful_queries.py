@@ -1,7 +1,11 @@
-"""The useful queries of docs/database.md give the right answers, on both engines and over the same rows."""
+"""The useful queries of docs/database.md, and those of docs/links.md, give the right answers.
+
+On both engines, and over the same rows.
+"""
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +18,7 @@ import pytest
 from sqlalchemy import insert
 
 from tests.copies import sqlite_database
-from tests.house.pages import DATABASE, blocks, section
+from tests.house.pages import DATABASE, LINKS, blocks, section
 from tests.postgres import Server
 from tracker.store.engine import open_engines
 from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, submissions, translations
@@ -39,7 +43,7 @@ def ended(
     """A translation that ended so many minutes after its beginning."""
     end = begin + timedelta(minutes=minutes)
     row = {"title": "Talk", "poll_count": 1, "next_poll_at": None, "duration_seconds": None, "url": None}
-    row |= {"srt_url": None, "srt_url_expires_at": None}
+    row |= {"srt_url": None, "srt_url_expires_at": None, "renew_links_at": None, "failing_since": None}
     row |= {"url_expires_at": None, "message": None, "attention": None, "attention_since": None}
     row |= {"submission_id": None, "last_error": None, "last_polled_at": end, "poll_failures": 0}
     row |= {"id": number, "video_translate_id": name, "callback_id": callback_id, "status": status}
@@ -81,7 +85,12 @@ class Story:
         self.day_2 = self.day_1 + timedelta(days=1)
 
     def link(self, hours: float) -> dict[str, Any]:
-        return {"url": f"https://files.example/{hours}", "url_expires_at": self.now + timedelta(hours=hours)}
+        """Renewed a day before its end; one that has ended, HeyGen has not renewed since."""
+        end = self.now + timedelta(hours=hours)
+        told = {"url": f"https://files.example/{hours}", "url_expires_at": end}
+        if hours > 0:
+            return told | {"renew_links_at": end - timedelta(days=1)}
+        return told | {"renew_links_at": self.now, "poll_failures": 3, "failing_since": end}
 
     def still_open(
         self, number: int, name: str | None, hours: float, language: str, **more: Any
@@ -338,6 +347,17 @@ class Story:
             ],
         }
 
+    @cached_property
+    def answers_about_links(self) -> list[list[tuple[Any, ...]]]:
+        """In the order of docs/links.md."""
+        again = self.row(8)
+        days = Counter(self.row(number)["renew_links_at"][:10] for number in (1, 2, 4, 8))
+        return [
+            [("srt", 1), ("video", 1)],
+            sorted(days.items()),
+            [("again-es", again["url_expires_at"], 3, again["failing_since"], again["renew_links_at"])],
+        ]
+
 
 def fill(url: str, story: Story) -> None:
     engines = open_engines(url)
@@ -425,6 +445,17 @@ def test_a_useful_query_gives_the_right_answer(engine: tuple[str, Ask], story: S
     name, ask = engine
 
     assert [tuple(map(plain, found)) for found in ask(queries()[title][name])] == story.answers[title]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_query_about_links_gives_the_right_answer(
+    engine: tuple[str, Ask], story: Story, number: int
+) -> None:
+    shown = blocks(section(LINKS, "## In SQL"), "sql")
+    assert len(shown) == len(story.answers_about_links) == 3
+    assert [tuple(map(plain, found)) for found in engine[1](shown[number])] == story.answers_about_links[
+        number
+    ]
 
 
 def plain(value: Any) -> Any:

@@ -152,3 +152,12 @@ async def test_without_a_key_all_but_the_asking_follows(opened: Open) -> None:
     assert core.settings.heygen_api_key is None
     assert core.keyring.secrets() == {"main": "whsec_c"}
     assert core.tracker.cadence.max_staleness == timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("freshness", ["off", "always", "on_demand"])
+async def test_links_are_kept_fresh_as_the_new_settings_say(opened: Open, freshness: str) -> None:
+    core = await opened(keep_links_fresh="always" if freshness == "off" else "off")
+    adopt(core, keep_links_fresh=freshness)
+    assert core.links.freshness == freshness
+    assert core.heygen is not None
+    assert core.heygen.renewals.is_on == (freshness == "always")

@@ -67,7 +67,7 @@ def wait(
 
 async def follow(
     look: Callable[[], Awaitable[Sequence[Row]]],
-    news: Callable[[float], Awaitable[None]],
+    news: Callable[[float], Awaitable[object]],
     patience: float | None,
     *,
     silent: bool,

@@ -43,6 +43,7 @@ class HeyGenClient:
             timeout=timeout,
         )
         self._timeout = timeout
+        self._waiting = 0
         self._queue = asyncio.Lock()  # those behind the first wait at whatever rate holds by then
         self._sharers = 1
         self.set_rate_limit(rate_limit)
@@ -99,9 +100,7 @@ class HeyGenClient:
         RateLimitedError, without asking, while HeyGen wants silence.
         """
         loop = asyncio.get_running_loop()
-        async with self._queue:
-            await asyncio.sleep(max(0.0, self._held_until - loop.time()))
-            await self._turn.acquire()
+        await self._wait_for_turn(loop)
         if (silence := self._silent_until - loop.time()) > 0:
             raise RateLimitedError("HeyGen asked for silence", retry_after=silence)
         given = {name: value for name, value in (params or {}).items() if value is not None}
@@ -124,6 +123,20 @@ class HeyGenClient:
             if retry_after:
                 self.silenced(retry_after)
         return answer
+
+    async def _wait_for_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiting += 1
+        try:
+            async with self._queue:
+                await asyncio.sleep(max(0.0, self._held_until - loop.time()))
+                await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nobody waits for a turn: a question that can wait makes nobody else wait."""
+        return self._waiting == 0
 
     async def _read(self, request: httpx.Request, at: datetime) -> Answer:
         response = await self._http.send(request, stream=True)

@@ -32,6 +32,7 @@ TOP_UP_SECONDS = 1.0
 TICK_SECONDS = 10.0
 TOLD_ONE_BY_ONE = 20
 ANOTHER = "another tracker, or an earlier run"
+LEFT_TO_POLLS = 2  # places, of which a renewal takes one
 SOON = 0.5  # of the shortest interval: what is due so soon fills a bulk question that is asked anyway
 
 
@@ -45,6 +46,10 @@ class PollingStore(Store, AccountStore, Protocol):
         self, translation_id: int, poll_count: int, now: datetime, owner: str, lease: timedelta
     ) -> Claim | None:
         """Take one ended translation to ask for its links; None where somebody else does, or has done so."""
+        ...
+
+    async def claim_renewal(self, now: datetime, owner: str, lease: timedelta) -> Claim | None:
+        """Take the ended translation whose links are due for renewal first; None where there is none."""
         ...
 
 
@@ -125,8 +130,21 @@ class Poller:
         if await self.account.room(now, 1) <= 0:
             raise AccountError(self._why_not())
         claim = await self._store.claim_links(translation_id, poll_count, now, self._owner, lease)
-        if claim is None:
+        return await self._ask_about(claim) if claim is not None else None
+
+    async def renew(self) -> Observation | None:
+        """Poll the ended translation whose links are due for renewal first, where that holds up no poll.
+
+        None where nothing is due, the account rests, or polls need the room: one place is always left to
+        them. Raises as `ask` does.
+        """
+        spare = self._pace.concurrency - len(self._polls)
+        if self.gate.reason is not None or self._stopping.is_set() or (self._polls and spare < LEFT_TO_POLLS):
             return None
+        claim = await self._store.claim_renewal(self._clock(), self._owner, self._pace.lease)
+        return await self._ask_about(claim) if claim is not None else None
+
+    async def _ask_about(self, claim: Claim) -> Observation:
         poll = self._begin([claim])
         await asyncio.wait([poll])  # whoever goes away cancels nothing
         outcome = poll.result()

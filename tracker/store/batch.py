@@ -21,14 +21,21 @@ from tracker.ports import Claim, Judge, Record, Recorded
 from tracker.store.effects import Effect, arrival, as_new, beginning, body_row, effect_of
 from tracker.store.intake import Intake, is_unprocessed
 from tracker.store.rows import COLUMNS, as_translation
-from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, translations
+from tracker.store.tables import (
+    WAITS_FOR_ID,
+    changes,
+    deliveries,
+    delivery_bodies,
+    link_changes,
+    translations,
+)
 from tracker.store.writer import LostRaceError
 
 KNOWN_DELIVERIES = select(
     deliveries.c.id, deliveries.c.body_sha256, deliveries.c.outcome, deliveries.c.signed_by
 )
 KNOWN_TRANSLATIONS = select(*COLUMNS, translations.c.claimed_by, translations.c.claimed_until)
-WAITING = select(translations.c.callback_id).where(translations.c.video_translate_id.is_(None))
+WAITING = select(translations.c.callback_id).where(WAITS_FOR_ID)
 NEW_TRANSLATIONS = insert(translations).returning(*COLUMNS)
 NEW_DELIVERIES = insert(deliveries).returning(deliveries.c.id, deliveries.c.body_sha256)
 COUNT_AGAIN = (

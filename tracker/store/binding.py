@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from tracker.domain.status import OPEN_STATUSES
 from tracker.domain.submission import Created, Submission, SubmissionState
 from tracker.store.submissions import insert_row, load, note
-from tracker.store.tables import submissions, translations
+from tracker.store.tables import WAITS_FOR_ID, submissions, translations
 from tracker.store.writer import LostRaceError
 
 
@@ -62,9 +62,7 @@ class _Binder:
         return list(self.connection.execute(select(translations).where(*where).order_by(translations.c.id)))
 
     def _all_waiting(self) -> list[Row[Any]]:
-        return self._rows(
-            translations.c.submission_id == self.known.id, translations.c.video_translate_id.is_(None)
-        )
+        return self._rows(translations.c.submission_id == self.known.id, WAITS_FOR_ID)
 
     def _waiting(self, language: str | None) -> Row[Any] | None:
         """A row of this submission that has no id: open before ended, of this language before others."""

@@ -3,37 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     CursorResult,
+    TextClause,
     and_,
     case,
-    func,
     literal,
-    not_,
     or_,
     select,
+    text,
     update,
 )
 
-from tracker.domain.observation import ProblemKind
-from tracker.domain.status import OPEN_STATUSES, Attention
+from tracker.domain.links import RENEWED_BEFORE
+from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Attention, Status
 from tracker.ports import Claim, Due
-from tracker.store.tables import translations
+from tracker.store.tables import IS_UNFLAGGED, IS_UNPLANNED, POLLED_ALONE, POLLED_TOGETHER, translations
 
-PATIENCE_OF_ENDED = timedelta(minutes=1)
-IS_OPEN = translations.c.status.in_(OPEN_STATUSES)
-# A bulk answer has no urls, and its "not found" is believed only once the id was asked about alone.
-ALONE = or_(
-    not_(IS_OPEN),
-    and_(
-        func.coalesce(translations.c.last_error, "").startswith(f"{ProblemKind.NOT_FOUND}:", autoescape=True),
-        func.coalesce(translations.c.attention, "") != Attention.NOT_FOUND,
-    ),
-)
+PATIENCE_ALONE = timedelta(minutes=1)
+PUT_OFF = timedelta(hours=1)  # a renewal whose answer was lost
+TOGETHER = text(POLLED_TOGETHER)
+ALONE = text(POLLED_ALONE)
+LANES = (TOGETHER, ALONE)
 
 
 def claim_due(
@@ -41,29 +36,19 @@ def claim_due(
 ) -> list[Claim]:
     """Take the rows that are due longest; other claimers skip what is locked here.
 
-    Open rows go first: the questions after an end that a webhook reported can wait, but not for ever.
+    What is open goes first, and fills whole bulk questions where there are any. What needs a question of its
+    own, above all after its end, gets the rest, and half of the questions once it has waited a minute.
     """
     claimer = _Claimer(connection, now, owner, lease)
-    if due.batch > 1:
-        return _claim_for_bulk(claimer, requests, due)
-    urgent = or_(IS_OPEN, translations.c.next_poll_at <= due.by - PATIENCE_OF_ENDED)
-    taken = claimer.take(urgent, requests, due.by)
-    return taken + claimer.take(not_(IS_OPEN), requests - len(taken), due.by)
-
-
-def _claim_for_bulk(claimer: "_Claimer", requests: int, due: Due) -> list[Claim]:
-    """Fill whole bulk questions with open rows; what needs a question of its own gets the rest.
-
-    Half of the questions go to those that have waited a minute for one of their own.
-    """
     half = (requests + due.alone_first) // 2
-    waited = claimer.take(ALONE, half, due.by - PATIENCE_OF_ENDED)
+    waited = claimer.take(ALONE, half, due.by - PATIENCE_ALONE)
     left = requests - len(waited)
-    bulk = claimer.take(not_(ALONE), left * due.batch, due.by, alone=False)
-    if room := -len(bulk) % due.batch:
-        bulk += claimer.take(not_(ALONE), room, due.soon, alone=False)
-    left -= -(-len(bulk) // due.batch)
-    return waited + bulk + claimer.take(ALONE, left, due.by)
+    known = partial(claimer.take, TOGETHER, alone=due.batch == 1)
+    together = known(left * due.batch, due.by)
+    if room := -len(together) % due.batch:
+        together += known(room, due.soon)
+    left -= -(-len(together) // due.batch)
+    return waited + together + claimer.take(ALONE, left, due.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +58,13 @@ class _Claimer:
     owner: str
     lease: timedelta
 
-    def take(
-        self, which: ColumnElement[bool], limit: int, due_by: datetime, *, alone: bool = True
-    ) -> list[Claim]:
+    def take(self, lane: TextClause, limit: int, due_by: datetime, *, alone: bool = True) -> list[Claim]:
         if limit <= 0:
             return []
         free = or_(translations.c.claimed_until.is_(None), translations.c.claimed_until <= self.now)
-        has_id = translations.c.video_translate_id.is_not(None)
         due = (
             select(translations.c.id)
-            .where(which, translations.c.next_poll_at <= due_by, has_id, free)
+            .where(lane, translations.c.next_poll_at <= due_by, free)
             .order_by(translations.c.next_poll_at)
             .limit(limit)
             .with_for_update(skip_locked=True)  # PostgreSQL; SQLite's writer is alone
@@ -118,13 +100,49 @@ def claim_links(
             columns.id == translation_id,
             columns.poll_count == poll_count,
             columns.video_translate_id.is_not(None),
-            not_(IS_OPEN),
+            columns.status.in_(FINAL_STATUSES),
             or_(columns.claimed_until.is_(None), columns.claimed_until <= now),
         )
         .values(claimed_by=owner, claimed_until=until)
         .returning(columns.id, columns.video_translate_id)
     ).one_or_none()
     return Claim(taken.id, taken.video_translate_id, owner, until) if taken else None
+
+
+def claim_renewal(connection: Connection, *, now: datetime, owner: str, lease: timedelta) -> Claim | None:
+    """Take the ended row whose links are due for renewal first; None where there is none.
+
+    Before it is asked about it is put off, so that one that breaks whoever asks holds up no other. What an
+    earlier release has stored goes by the end of its video's link.
+    """
+    columns = translations.c
+    planned = (columns.renew_links_at <= now, columns.renew_links_at)
+    ends_soon = columns.url_expires_at <= now + RENEWED_BEFORE
+    unplanned = (and_(text(IS_UNPLANNED), ends_soon), columns.url_expires_at)
+    until = now + lease
+    for is_due, order in (planned, unplanned):
+        due = (
+            select(columns.id)
+            .where(
+                is_due,
+                columns.status == Status.SUCCESS.value,
+                columns.video_translate_id.is_not(None),
+                or_(columns.next_poll_at.is_(None), columns.next_poll_at > now),
+                or_(columns.claimed_until.is_(None), columns.claimed_until <= now),
+            )
+            .order_by(order)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        taken = connection.execute(
+            update(translations)
+            .where(columns.id.in_(due.scalar_subquery()))
+            .values(claimed_by=owner, claimed_until=until, renew_links_at=now + PUT_OFF)
+            .returning(columns.id, columns.video_translate_id)
+        ).one_or_none()
+        if taken is not None:
+            return Claim(taken.id, taken.video_translate_id, owner, until)
+    return None
 
 
 def release(connection: Connection, claims: Sequence[Claim], next_poll_at: datetime | None) -> None:
@@ -166,31 +184,40 @@ def hasten(connection: Connection, by: datetime, spacing: timedelta, limit: int)
     asked = translations.c.last_polled_at > by - spacing
     kind = translations.c.next_poll_at.type
     wanted = case((asked, literal(by + spacing, kind)), else_=literal(by, kind))
-    late = (
+    done = 0
+    for lane in LANES:
+        late = (
+            select(translations.c.id)
+            .where(
+                lane,
+                translations.c.status.in_(OPEN_STATUSES),
+                translations.c.next_poll_at > by,  # by the index
+                translations.c.next_poll_at > wanted,
+            )
+            .order_by(translations.c.next_poll_at.desc())
+            .limit(limit - done)
+            .with_for_update(skip_locked=True)
+        )
+        changed = update(translations).where(translations.c.id.in_(late.scalar_subquery()))
+        done += cast("CursorResult[Any]", connection.execute(changed.values(next_poll_at=wanted))).rowcount
+    return done
+
+
+def flag_overdue(connection: Connection, now: datetime, overdue_after: timedelta, limit: int) -> list[str]:
+    """Raise the flag on open rows, also on those that cannot be polled; other flags matter more."""
+    grown = (
         select(translations.c.id)
         .where(
-            IS_OPEN,
-            translations.c.video_translate_id.is_not(None),
-            translations.c.next_poll_at > by,  # by the index
-            translations.c.next_poll_at > wanted,
+            text(IS_UNFLAGGED),
+            translations.c.created_at < now - overdue_after,
         )
+        .order_by(translations.c.created_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    changed = update(translations).where(translations.c.id.in_(late.scalar_subquery()))
-    result = connection.execute(changed.values(next_poll_at=wanted))
-    return cast("CursorResult[Any]", result).rowcount
-
-
-def flag_overdue(connection: Connection, now: datetime, overdue_after: timedelta) -> list[str]:
-    """Raise the flag on open rows, also on those that cannot be polled; other flags matter more."""
     flagged = connection.execute(
         update(translations)
-        .where(
-            translations.c.status.in_(OPEN_STATUSES),
-            translations.c.attention.is_(None),
-            translations.c.created_at < now - overdue_after,
-        )
+        .where(translations.c.id.in_(grown.scalar_subquery()))
         .values(attention=Attention.OVERDUE, attention_since=now, updated_at=now)
         .returning(translations.c.video_translate_id, translations.c.callback_id)
     )

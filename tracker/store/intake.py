@@ -16,7 +16,14 @@ from tracker.domain.verdict import Outcome
 from tracker.ports import Claim, Judge, Record, Recorded
 from tracker.store.effects import arrival, as_new, beginning, body_row, effect_of, told
 from tracker.store.rows import COLUMNS, as_translation
-from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, translations
+from tracker.store.tables import (
+    WAITS_FOR_ID,
+    changes,
+    deliveries,
+    delivery_bodies,
+    link_changes,
+    translations,
+)
 from tracker.store.writer import LostRaceError
 
 
@@ -132,9 +139,7 @@ class Intake:
         then one that names none, then the oldest, for languages go by several names. What has ended
         without an id, as a refused submission, only comes last.
         """
-        waiting = self._select(
-            translations.c.callback_id == seen.callback_id, translations.c.video_translate_id.is_(None)
-        )
+        waiting = self._select(translations.c.callback_id == seen.callback_id, WAITS_FOR_ID)
         wanted = {None: 1, seen.details.output_language: 0}
         return sorted(
             waiting, key=lambda row: (row.status.is_final, wanted.get(row.details.output_language, 2))

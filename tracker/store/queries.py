@@ -4,10 +4,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    exists,
+    func,
+    select,
+    text,
+)
 
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, RACING, Source
-from tracker.store.tables import changes, deliveries, translations
+from tracker.store.claims import LANES
+from tracker.store.tables import EVERY_ROW, IS_OPEN, changes, deliveries, translations
+
+OPEN = text(IS_OPEN)  # in the words of the index
+LATEST_CHANGES = 1_000  # among so many the latest ends are looked for
 
 
 def list_translations(
@@ -21,9 +33,12 @@ def list_translations(
 ) -> list[dict[str, Any]]:
     """Rows by id, from behind `after`, whose columns have the `given` values."""
     where: list[ColumnElement[bool]] = [translations.c[name] == value for name, value in given.items()]
-    where += [translations.c.attention.is_not(None)] if flagged else []
+    where += [translations.c.id > after] if after else []
     order = translations.c.id.desc() if newest_first else translations.c.id
-    wanted = select(translations).where(translations.c.id > after, *where).order_by(order).limit(limit)
+    wanted = select(translations).where(*where).order_by(order).limit(limit)
+    if flagged:
+        wanted = wanted.where(translations.c.attention.is_not(None))
+        wanted = wanted.with_hint(translations, "INDEXED BY ix_translations_flagged", "sqlite")
     return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
@@ -57,49 +72,52 @@ def heard_since_ends(connection: Connection, limit: int) -> bool:
 
 
 def _latest_ends(limit: int) -> Select[Any]:
+    latest = select(changes).order_by(changes.c.id.desc()).limit(LATEST_CHANGES).subquery()
     ends = (
-        changes.c.new_status.in_(FINAL_STATUSES),
-        changes.c.old_status.in_(OPEN_STATUSES),
-        changes.c.source.in_(RACING),
+        latest.c.new_status.in_(FINAL_STATUSES),
+        latest.c.old_status.in_(OPEN_STATUSES),
+        latest.c.source.in_(RACING),
     )
-    columns = select(changes.c.source, changes.c.recorded_at)
-    return columns.where(*ends).order_by(changes.c.id.desc()).limit(limit)
+    columns = select(latest.c.source, latest.c.recorded_at)
+    return columns.where(*ends).order_by(latest.c.id.desc()).limit(limit)
 
 
 def count_open(connection: Connection, young_since: datetime) -> tuple[int, int]:
     """How many open translations with an id there are: tracked since then, and older ones."""
-    wanted = select(func.count()).where(
-        translations.c.status.in_(OPEN_STATUSES), translations.c.video_translate_id.is_not(None)
-    )
+    lanes = [
+        select(func.count()).where(lane, OPEN, translations.c.next_poll_at.is_not(None)) for lane in LANES
+    ]
     began = func.coalesce(translations.c.provider_created_at, translations.c.created_at)
-    is_young = (translations.c.created_at > young_since) & (began > young_since)
-    young = connection.scalar(wanted.where(is_young)) or 0
-    return young, (connection.scalar(wanted) or 0) - young
+    is_young = (OPEN, translations.c.created_at > young_since, began > young_since)
+    # Said in this way lest SQLite read all ids there are by their index.
+    has_id = func.coalesce(translations.c.video_translate_id, "") != ""
+    young = connection.scalar(select(func.count()).where(*is_young, has_id)) or 0
+    return young, sum(connection.scalar(lane) or 0 for lane in lanes) - young
 
 
 def oldest_open(connection: Connection) -> datetime | None:
     """Since when the oldest open translation is tracked; None where all have ended."""
-    is_open = translations.c.status.in_(OPEN_STATUSES)
     oldest: datetime | None = connection.scalar(
-        select(translations.c.created_at).where(is_open).order_by(translations.c.created_at).limit(1)
+        select(translations.c.created_at).where(OPEN).order_by(translations.c.created_at).limit(1)
     )
     return oldest
 
 
 def counts(connection: Connection) -> list[tuple[str, str | None, int]]:
     """How many translations there are by status and attention."""
-    grouped = select(translations.c.status, translations.c.attention, func.count()).group_by(
-        translations.c.status, translations.c.attention
-    )
+    by = (translations.c.status, translations.c.attention)
+    grouped = select(*by, func.count()).where(text(EVERY_ROW)).group_by(*by)
     return [(row[0], row[1], row[2]) for row in connection.execute(grouped)]
 
 
 def oldest_due(connection: Connection, now: datetime) -> datetime | None:
     """The due time of the poll that has waited longest; None where nothing is due."""
     waiting = translations.c.next_poll_at
-    due = select(waiting).where(waiting <= now, translations.c.video_translate_id.is_not(None))
-    oldest: datetime | None = connection.scalar(due.order_by(waiting).limit(1))
-    return oldest
+    oldest = [
+        connection.scalar(select(waiting).where(lane, waiting <= now).order_by(waiting).limit(1))
+        for lane in LANES
+    ]
+    return min(filter(None, oldest), default=None)
 
 
 def health(connection: Connection) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from tracker.domain.retention import Kind
 from tracker.domain.status import Source
 from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
-from tracker.ports import Claim, Clock, Due, Judge, Record, Recorded
+from tracker.ports import Claim, Clock, Due, Judge, News, Record, Recorded
 from tracker.store import (
     archived_files,
     binding,
@@ -32,12 +32,14 @@ from tracker.store import (
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import READERS, Engines
 from tracker.store.file_desk import FileDesk
-from tracker.store.news import News, open_news
+from tracker.store.news import open_news
+from tracker.store.rested import Rested
 from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
 
 HASTENED = 1000  # rows in one transaction
+FLAGGED = 1000  # likewise
 
 
 class Repository:
@@ -53,6 +55,9 @@ class Repository:
         self.files = FileDesk(self._read, self._write, clock)
         self._writer = Writer(engines.writer)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._open: Rested[tuple[int, int]] = Rested()
+        self._counts: Rested[list[tuple[str, str | None, int]]] = Rested()
+        self._health: Rested[Mapping[str, Any]] = Rested()
 
     def open(self) -> None:
         """Check the schema and start the writer. Raises StoreError."""
@@ -127,6 +132,10 @@ class Repository:
             )
         )
 
+    async def claim_renewal(self, now: datetime, owner: str, lease: timedelta) -> Claim | None:
+        """Take the ended translation whose links are due for renewal first; None where there is none."""
+        return await self._write(partial(claims.claim_renewal, now=now, owner=owner, lease=lease))
+
     async def release(self, held: Sequence[Claim], next_poll_at: datetime | None = None) -> None:
         """Give claims back unpolled, due again at `next_poll_at` (None: as they were)."""
         await self._write(partial(claims.release, claims=held, next_poll_at=next_poll_at))
@@ -150,12 +159,17 @@ class Repository:
         return await self._write(partial(memory.swap, name=name, old=old, new=new, now=self._clock()))
 
     async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
-        """Raise `overdue` on open translations that have grown too old; returns their ids."""
-        return await self._write(partial(claims.flag_overdue, now=now, overdue_after=overdue_after))
+        """Raise `overdue` on open translations that have grown too old, the oldest first; returns their ids.
+
+        Some at a time; ask again for the rest.
+        """
+        return await self._write(
+            partial(claims.flag_overdue, now=now, overdue_after=overdue_after, limit=FLAGGED)
+        )
 
     def news(self) -> AbstractAsyncContextManager[News]:
         """What comes back when a change is stored, by whomever, or after some seconds."""
-        return open_news(self._engines.reader)
+        return open_news(self._engines.reader, self._read)
 
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Whether a webhook or a poll told first of the latest ends, newest first."""
@@ -166,8 +180,11 @@ class Repository:
         return await self._read(partial(queries.heard_since_ends, limit=limit))
 
     async def count_open(self, young_since: datetime) -> tuple[int, int]:
-        """How many open translations with an id there are: tracked since then, and older ones."""
-        return await self._read(partial(queries.count_open, young_since=young_since))
+        """How many open translations with an id there are: tracked since then, and older ones.
+
+        Not quite new where counting takes long; so are `counts` and `health`.
+        """
+        return await self._open.get(lambda: self._read(partial(queries.count_open, young_since=young_since)))
 
     async def oldest_open(self) -> datetime | None:
         """Since when the oldest open translation is tracked; None where all have ended."""
@@ -294,7 +311,7 @@ class Repository:
 
     async def counts(self) -> list[tuple[str, str | None, int]]:
         """How many translations there are by status and attention."""
-        return await self._read(queries.counts)
+        return await self._counts.get(lambda: self._read(queries.counts))
 
     async def oldest_due(self, now: datetime) -> datetime | None:
         """The due time of the poll that has waited longest; None where nothing is due."""
@@ -302,7 +319,7 @@ class Repository:
 
     async def health(self) -> Mapping[str, Any]:
         """The one row of the view tracker_health."""
-        return await self._read(queries.health)
+        return await self._health.get(lambda: self._read(queries.health))
 
     async def check(self) -> None:
         """Raise StoreError unless the database answers and its schema is the one we need."""

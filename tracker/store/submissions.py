@@ -9,12 +9,12 @@ from sqlalchemy import Connection, CursorResult, Row, func, insert, select, upda
 
 from tracker.domain.status import OPEN_STATUSES
 from tracker.domain.submission import Order, Submission, SubmissionState
-from tracker.store.tables import submissions, translations
+from tracker.store.tables import WAITS_FOR_ID, submissions, translations
 
 DUE_AT_ONCE = 20
 WAITING = (
     select(func.count())
-    .where(translations.c.submission_id == submissions.c.id, translations.c.video_translate_id.is_(None))
+    .where(translations.c.submission_id == submissions.c.id, WAITS_FOR_ID)
     .correlate(submissions)
     .scalar_subquery()
     .label("waiting")
@@ -106,7 +106,7 @@ def list_waiting(connection: Connection, number: int) -> list[int]:
     """The numbers of its open rows that have no id yet."""
     wanted = select(translations.c.id).where(
         translations.c.submission_id == number,
-        translations.c.video_translate_id.is_(None),
+        WAITS_FOR_ID,
         translations.c.status.in_(OPEN_STATUSES),
     )
     return list(connection.scalars(wanted.order_by(translations.c.id)))
@@ -131,13 +131,13 @@ def _update(connection: Connection, known: Submission, values: dict[str, object]
 
 def note(connection: Connection, number: int, error: str | None) -> None:
     """Let the rows that wait for an id say why they do."""
-    waiting = (translations.c.submission_id == number, translations.c.video_translate_id.is_(None))
+    waiting = (translations.c.submission_id == number, WAITS_FOR_ID)
     connection.execute(update(translations).where(*waiting).values(last_error=error))
 
 
 def _never_poll(connection: Connection, number: int) -> None:
     """What has no id cannot be polled, though its end asks for that."""
-    waiting = (translations.c.submission_id == number, translations.c.video_translate_id.is_(None))
+    waiting = (translations.c.submission_id == number, WAITS_FOR_ID)
     connection.execute(update(translations).where(*waiting).values(next_poll_at=None))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -50,6 +51,12 @@ def _is_a_time(column: str) -> str:
     )
 
 
+def _index_where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
+    """Of the rows that meet the condition, and no others."""
+    names = (columns,) if isinstance(columns, str) else columns
+    return Index(name, *names, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 TIMES = (
     "url_fetched_at",
     "url_expires_at",
@@ -70,6 +77,17 @@ TIMES = (
 )
 IS_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OPEN_STATUSES)})"
 IS_FINAL = f"status IN ({', '.join(repr(str(status)) for status in FINAL_STATUSES)})"
+# A bulk answer has no urls, and its "not found" is believed only once the id was asked about alone.
+ASKED_ALONE = (
+    f"({IS_FINAL} OR (substr(COALESCE(last_error, ''), 1, 10) = 'not_found:' "
+    "AND COALESCE(attention, '') <> 'not_found'))"
+)
+# What a poll can be made of. An index is used only where a query says its condition in the same words.
+POLLED_TOGETHER = f"video_translate_id IS NOT NULL AND NOT {ASKED_ALONE}"
+POLLED_ALONE = f"video_translate_id IS NOT NULL AND {ASKED_ALONE}"
+IS_UNFLAGGED = f"{IS_OPEN} AND attention IS NULL"
+EVERY_ROW = "id > 0"
+LEARNT = "poll_failures = 0 AND last_polled_at IS NOT NULL"
 # It has ended, and neither a poll nor a person has anything left to do.
 IS_SETTLED = "finished_at IS NOT NULL AND next_poll_at IS NULL AND attention IS NULL"
 
@@ -150,46 +168,28 @@ translations = Table(
     # SQLite stores any text as a time; one in another form would never come due, or could not be read.
     *(CheckConstraint(_is_a_time(name), name=f"{name}_is_a_time").ddl_if("sqlite") for name in TIMES),
     Index("ix_translations_callback_id", "callback_id", postgresql_using="hash"),
-    Index(
-        "ix_translations_due",
-        "next_poll_at",
-        sqlite_where=text("next_poll_at IS NOT NULL"),
-        postgresql_where=text("next_poll_at IS NOT NULL"),
-    ),
-    Index("ix_translations_open", "created_at", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
-    Index(
-        "ix_translations_attention",
-        "attention",
-        sqlite_where=text("attention IS NOT NULL"),
-        postgresql_where=text("attention IS NOT NULL"),
-    ),
+    # For the release before, while it runs beside this one; the next one drops it.
+    _index_where("ix_translations_due", "next_poll_at", "next_poll_at IS NOT NULL"),
+    _index_where("ix_translations_due_together", "next_poll_at", POLLED_TOGETHER),
+    _index_where("ix_translations_due_alone", "next_poll_at", f"next_poll_at IS NOT NULL AND {POLLED_ALONE}"),
+    _index_where("ix_translations_claimed", "claimed_until", "claimed_until IS NOT NULL"),
+    _index_where("ix_translations_unflagged", "created_at", IS_UNFLAGGED),
+    _index_where("ix_translations_good_poll", "last_polled_at", LEARNT),
+    # For those alone who say its condition: SQLite would sort by it what another index has in order.
+    _index_where("ix_translations_counted", ("status", "attention"), EVERY_ROW),
+    _index_where("ix_translations_open", "created_at", IS_OPEN),
+    _index_where("ix_translations_attention", "attention", "attention IS NOT NULL"),
+    _index_where("ix_translations_flagged", "id", "attention IS NOT NULL"),
     Index("ix_translations_url_expires_at", "url_expires_at"),
-    Index(
-        "ix_translations_renew_links_at",
-        "renew_links_at",
-        sqlite_where=text("renew_links_at IS NOT NULL"),
-        postgresql_where=text("renew_links_at IS NOT NULL"),
-    ),
-    Index(
-        "ix_translations_unplanned_links",
-        "url_expires_at",
-        sqlite_where=text(IS_UNPLANNED),
-        postgresql_where=text(IS_UNPLANNED),
-    ),
-    Index(
-        "ix_translations_finished",
-        "finished_at",
-        sqlite_where=text(IS_SETTLED),
-        postgresql_where=text(IS_SETTLED),
-    ),
-    Index(
-        "ix_translations_submission_id",
-        "submission_id",
-        sqlite_where=text("submission_id IS NOT NULL"),
-        postgresql_where=text("submission_id IS NOT NULL"),
-    ),
+    _index_where("ix_translations_renew_links_at", "renew_links_at", "renew_links_at IS NOT NULL"),
+    _index_where("ix_translations_unplanned_links", "url_expires_at", IS_UNPLANNED),
+    _index_where("ix_translations_finished", "finished_at", IS_SETTLED),
+    _index_where("ix_translations_submission_id", "submission_id", "submission_id IS NOT NULL"),
     comment="one row per tracked HeyGen video translation",
 )
+
+# Said so that no index fits: SQLite would rather read all that wait for an id than those of one callback_id.
+WAITS_FOR_ID = translations.c.video_translate_id.is_(None).is_not(false())
 
 deliveries = Table(
     "deliveries",
@@ -309,12 +309,7 @@ submissions = Table(
     Column("sent_at", UtcTime, comment="when it was first sent"),
     Column("next_attempt_at", UtcTime, comment="when to try again; null: nothing is left to do"),
     CheckConstraint(_one_of("state", SubmissionState), name="state"),
-    Index(
-        "ix_submissions_due",
-        "next_attempt_at",
-        sqlite_where=text("next_attempt_at IS NOT NULL"),
-        postgresql_where=text("next_attempt_at IS NOT NULL"),
-    ),
+    _index_where("ix_submissions_due", "next_attempt_at", "next_attempt_at IS NOT NULL"),
     comment="one row per request that asked HeyGen to create translations",
 )
 

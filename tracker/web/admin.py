@@ -17,10 +17,12 @@ from tracker.errors import InputError, TrackerError
 from tracker.file_ports import Link
 from tracker.ports import Clock, PollerState, Reader, Record
 from tracker.tracking import Tracker, poll_request, registration
-from tracker.web.answers import Json, http_error, refuse, tracker_error
+from tracker.web.answers import RETRY_AFTER, Json, http_error, refuse, tracker_error
+from tracker.web.events import HEADERS, MEDIA_TYPE, EventStream
 from tracker.web.guard import Guard
+from tracker.web.hub import Hub
 from tracker.web.openapi import openapi
-from tracker.web.pages import render_dashboard
+from tracker.web.pages import SECURITY, live_script, render_dashboard
 
 TICK_TOO_OLD = 30.0  # seconds
 LARGEST_PAGE = 1000
@@ -39,6 +41,7 @@ class Admin:
     clock: Clock
     poller: Callable[[], PollerState]
     expose: Callable[[], Awaitable[tuple[bytes, str]]]
+    hub: Hub
     link: Callable[[int, LinkKind], Awaitable[Link]]
 
     async def dashboard(self, _request: Request) -> Response:
@@ -51,9 +54,20 @@ class Admin:
             poller=self.poller(),
             now=self.clock(),
         )
-        return HTMLResponse(
-            page, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        )
+        return HTMLResponse(page, headers=SECURITY)
+
+    async def script(self, _request: Request) -> Response:
+        headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+        return Response(live_script(), headers=headers, media_type="text/javascript")
+
+    async def news(self, request: Request) -> Response:
+        """Server-sent events; 503 where too many listen."""
+        if request.method == "HEAD":
+            return Response(headers=HEADERS, media_type=MEDIA_TYPE)
+        if (stream := self.hub.join()) is None:
+            told = f"word of changes goes to {self.hub.most} pages at most; close one, or try again later"
+            return refuse(503, told, RETRY_AFTER)
+        return EventStream(self.hub, stream)
 
     async def list(self, request: Request) -> Response:
         query = request.query_params
@@ -135,6 +149,8 @@ def create_admin_app(admin: Admin, *, token: Callable[[], str | None], any_host:
     return Starlette(
         routes=[
             Route("/", admin.dashboard),
+            Route("/live.js", admin.script),
+            Route("/api/news", admin.news),
             Route("/api/translations", admin.list, methods=["GET"]),
             Route("/api/translations", admin.add, methods=["POST"]),
             Route(one, admin.show, methods=["GET"]),

@@ -58,6 +58,14 @@ def openapi() -> dict[str, Any]:
                     "responses": {"302": _redirect(), **_answers({})["responses"]},
                 }
             },
+            "/api/news": {
+                "get": {
+                    "summary": "Server-sent events: `change` says that one was stored, and to look again",
+                    "description": "The first says that from now on nothing is missed. Changes that are "
+                    "stored together may be one event. Lines that begin with a colon keep the connection.",
+                    **_answers({200: {"type": "string"}, 503: _ref("Error")}, {200: "text/event-stream"}),
+                }
+            },
             "/healthz": {"get": {"summary": "The process lives", **_answers({200: {"type": "object"}})}},
             "/readyz": {
                 "get": {
@@ -98,8 +106,15 @@ def _schemas() -> dict[str, Any]:
     }
 
 
-def _answers(schemas: dict[int, Any]) -> dict[str, Any]:
-    good = {str(code): {"description": "as asked", **_content(schema)} for code, schema in schemas.items()}
+def _answers(schemas: dict[int, Any], kinds: dict[int, str] | None = None) -> dict[str, Any]:
+    """`kinds`: the content types of what is no JSON."""
+    good = {
+        str(code): {
+            "description": "as asked" if code < 400 else "not now",
+            **_content(schema, (kinds or {}).get(code, "application/json")),
+        }
+        for code, schema in schemas.items()
+    }
     return {"responses": {**good, "default": {"description": "refused", **_content(_ref("Error"))}}}
 
 
@@ -112,8 +127,8 @@ def _redirect() -> dict[str, Any]:
     return {"description": "as asked", "headers": {"Location": where}}
 
 
-def _content(schema: Any) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": schema}}}
+def _content(schema: Any, kind: str = "application/json") -> dict[str, Any]:
+    return {"content": {kind: {"schema": schema}}}
 
 
 def _parameter(name: str, where: str, schema: Any) -> dict[str, Any]:

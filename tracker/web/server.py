@@ -16,7 +16,7 @@ from tracker.web.listen import address_of
 HEADER_SECONDS = 10.0
 MAX_CONNECTIONS = 4096  # as many as wait in the listener's queue while the daemon restarts
 SPARE_FILES = 256  # for the database, HeyGen and the libraries
-DRAIN_SECONDS = 2.0  # at most, for requests that have not come yet on connections that have
+DRAIN_SECONDS = 2.0  # of a connection's life, for a request that has not come yet
 DRAIN_LOOK_SECONDS = 0.01
 MAX_HEADER_BYTES = 64 * 1024
 
@@ -25,12 +25,14 @@ class PromptProtocol(HttpToolsProtocol):
     """Closes a connection whose headers take too long or too much; uvicorn alone has no bound."""
 
     header_seconds = HEADER_SECONDS
+    connected_at = 0.0  # by the loop's clock
     _header_bytes = 0
     _in_headers = False
     _hurry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.connected_at = self.loop.time()
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -135,8 +137,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _awaits_requests(self) -> bool:
-        """Whether a connection has not brought any request."""
-        return any(getattr(one, "cycle", None) is None for one in self.server_state.connections)
+        """Whether a connection has not brought any request, though it may; browsers open some in reserve."""
+        young_since = asyncio.get_running_loop().time() - DRAIN_SECONDS
+        return any(
+            getattr(one, "cycle", None) is None and getattr(one, "connected_at", 0.0) > young_since
+            for one in self.server_state.connections
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -281,3 +281,80 @@ async def test_what_is_undone_is_told_to_nobody(postgresql: Server, database: st
             told = [one.payload for one in listener.notifies(timeout=5, stop_after=1)]
             assert len(told) == 1
             assert list(listener.notifies(timeout=0)) == []
+
+
+LISTENERS = (
+    "SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN tracker_changes' AND datname = current_database()"
+)
+
+
+async def listeners(server: Server, database: str, count: int) -> list[tuple[Any, ...]]:
+    """The sessions that listen, once there are so many."""
+    async with asyncio.timeout(PATIENCE):
+        while len(found := server.execute(LISTENERS, database)) != count:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def test_behind_pgbouncer_a_look_brings_the_news_that_nobody_tells(
+    postgresql: Server, database: str
+) -> None:
+    with pgbouncer(postgresql) as host:
+        url = f"postgresql://{USER}@/{database}?host={host}&port=6432"
+        async with opened(url) as store, store.news() as news:
+            assert not await news(0.1)
+            await store.apply([webhook("a")], RULES)
+            async with asyncio.timeout(PATIENCE):
+                while not await news(0.1):
+                    pass
+            assert not await news(0.1)
+
+
+async def test_what_was_told_is_no_news_once_more_and_what_comes_later_is(
+    postgresql: Server, database: str
+) -> None:
+    async with opened(postgresql.url(database)) as store, store.news() as news:
+        for name in ("a", "b"):
+            await store.apply([webhook(name)], RULES)
+            assert await news(PATIENCE)
+            assert not await news(0.1)
+
+
+async def test_when_the_listening_session_ends_whoever_waits_is_told_why(
+    postgresql: Server, database: str
+) -> None:
+    async with opened(postgresql.url(database)) as store:
+        async with store.news() as news:
+            [(session,)] = await listeners(postgresql, database, 1)
+            waiting = asyncio.ensure_future(news(PATIENCE))
+            postgresql.execute(f"SELECT pg_terminate_backend({session})")
+            with pytest.raises(
+                StoreError, match=r"^the database (has ended the connection|cannot be reached)"
+            ):
+                await waiting
+        async with store.news() as again:
+            await store.apply([webhook("a")], RULES)
+            assert await again(PATIENCE)
+
+
+async def test_no_session_listens_on_when_nobody_waits_any_more(postgresql: Server, database: str) -> None:
+    async with opened(postgresql.url(database)) as store:
+        async with store.news():
+            await listeners(postgresql, database, 1)
+        await listeners(postgresql, database, 0)
+        waiting = asyncio.ensure_future(store.news().__aenter__())
+        await asyncio.sleep(0)  # its thread connects
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await store.check()
+        await listeners(postgresql, database, 0)
+
+
+async def test_a_server_that_is_away_is_told_to_whoever_wants_to_listen(
+    postgresql: Server, database: str
+) -> None:
+    gone = Repository(
+        open_engines(f"postgresql://{USER}@/{database}?host={postgresql.folder}/nowhere"), lambda: NOON
+    )
+    with pytest.raises(StoreError, match="the database cannot be reached"):
+        await gone.news().__aenter__()

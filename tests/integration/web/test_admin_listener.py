@@ -31,10 +31,12 @@ from tracker.file_ports import Link
 from tracker.ports import PollerState
 from tracker.store.tables import translations
 from tracker.web.admin import Admin, create_admin_app
+from tracker.web.hub import Hub
 from tracker.web.openapi import openapi
 
 TOKEN = "a-long-random-word"
 JSON: Headers = [("Content-Type", "application/json")]
+PATHS = ("/", "/live.js", "/api/news", "/api/translations", "/metrics")
 TICKING = PollerState(last_tick=NOON - timedelta(seconds=1))
 
 
@@ -67,7 +69,8 @@ def create_app(
         [row] = await core.repository.get([number])
         return Link(number, kind, row[kind.column], NOON)
 
-    admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose, link or stored)
+    hub = Hub(core.repository)
+    admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose, hub, link or stored)
     asked = token if callable(token) else lambda: token
     return create_admin_app(admin, token=asked, any_host=any_host)
 
@@ -569,7 +572,8 @@ def test_the_openapi_document_names_every_path_that_programs_may_use(client: Cli
 
     for path, operations in document["paths"].items():
         for method in operations:
-            answer = client.request(method.upper(), path.replace("{video_translate_id}", "nobody"))
+            asked = "HEAD" if path == "/api/news" else method.upper()  # what it answers to GET has no end
+            answer = client.request(asked, path.replace("{video_translate_id}", "nobody"))
             assert str(answer.status) in operations[method]["responses"] or answer.status in (404, 415), (
                 method,
                 path,
@@ -625,7 +629,7 @@ def test_without_the_token_everything_but_the_health_page_is_401(
 ) -> None:
     client = serve(core, token=TOKEN)
 
-    for path in ("/", "/api/translations", "/metrics", "/readyz", "/api/openapi.json", "/nothing"):
+    for path in (*PATHS, "/readyz", "/api/openapi.json", "/nothing"):
         answer = get(client, path, headers)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, "Basic realm=tracker")
         assert TOKEN not in answer.body.decode()
@@ -653,7 +657,7 @@ def test_this_machine_is_served_without_a_token(client: Client, host: str) -> No
     ],
 )
 def test_a_name_that_was_pointed_at_this_machine_is_refused(client: Client, host: str) -> None:
-    for path in ("/", "/api/translations", "/metrics"):
+    for path in PATHS:
         assert get(client, path, [("Host", host)]).status == 403
     assert get(client, "/healthz", [("Host", host)]).status == 200
 
@@ -733,7 +737,9 @@ def test_the_dashboard_tells_how_polling_goes_and_what_is_wrong_with_webhooks(
         assert told in page
 
 
-def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script(client: Client, core: Core) -> None:
+def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script_but_ours(
+    client: Client, core: Core
+) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
     core.sql(
         "INSERT INTO translations (video_translate_id, callback_id, status, title, "
@@ -745,9 +751,12 @@ def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script(client: 
     answer = get(client, "/")
     page = answer.body.decode()
 
-    assert re.findall(r"<(script|img)", page, re.IGNORECASE) == []
+    assert re.findall(r"<(?:script|img)[^>]*>", page, re.IGNORECASE) == ['<script src="live.js" defer>']
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert policy[0] == "default-src 'none'"
+    assert {"script-src 'self'", "connect-src 'self'"} <= set(policy)
+    assert "unsafe" not in answer.headers["content-security-policy"].replace("style-src 'unsafe-inline'", "")
 
 
 def test_the_dashboard_links_to_no_script_address(client: Client, core: Core) -> None:
@@ -757,6 +766,35 @@ def test_the_dashboard_links_to_no_script_address(client: Client, core: Core) ->
     )
 
     assert "javascript:" not in get(client, "/").body.decode()
+
+
+def test_the_script_is_of_the_listener_itself_and_asks_what_is_there(client: Client) -> None:
+    answer = get(client, "/live.js")
+    script = answer.body.decode()
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    [stream] = re.findall(r"new EventSource\(`\$\{HERE\}([^`]+)`\)", script)
+    assert client.request("HEAD", f"/{stream}").headers["content-type"].startswith("text/event-stream")
+
+
+def test_what_the_script_looks_for_is_on_the_page(client: Client, core: Core) -> None:
+    core.sql("INSERT INTO translations (id, video_translate_id, attention) VALUES (7, 'a', 'overdue')")
+    page, script = get(client, "/").body.decode(), get(client, "/live.js").body.decode()
+
+    for name in re.findall(r'getElementById\("(\w+)"\)', script):
+        assert f'id="{name}"' in page
+    assert page.count("<main>") == page.count("</main>") == 1
+    assert page.count('<tr data-key="7">') == 2
+    outside = page.partition("<main>")[0] + page.partition("</main>")[2]
+    assert 'id="state"' in outside
+
+
+def test_without_scripts_the_page_loads_itself_anew(client: Client) -> None:
+    page = get(client, "/").body.decode()
+
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
+    assert page.count("http-equiv") == 1
 
 
 # Everything else

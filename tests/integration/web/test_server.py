@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from tests.integration.web.served import DEADLINE
 from tracker.web.listen import open_listener
-from tracker.web.server import DRAIN_SECONDS, Server
+from tracker.web.server import DRAIN_SECONDS, PromptProtocol, Server
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +139,19 @@ async def test_a_connection_that_was_answered_keeps_nobody_waiting(listener: soc
     async with running(listener) as server, connected(listener.getsockname()) as stream:
         stream[1].write(REQUEST)
         await status_of(stream)
+        began = loop.time()
+        await server.stop()
+        assert loop.time() - began < DRAIN_SECONDS / 2
+
+
+async def test_a_connection_that_has_long_said_nothing_keeps_nobody_waiting(listener: socket.socket) -> None:
+    """Browsers open some in reserve."""
+    loop = asyncio.get_running_loop()
+    async with running(listener) as server, connected(listener.getsockname()):
+        await until(lambda: server.server_state.connections)
+        for connection in server.server_state.connections:
+            assert isinstance(connection, PromptProtocol)
+            connection.connected_at -= DRAIN_SECONDS
         began = loop.time()
         await server.stop()
         assert loop.time() - began < DRAIN_SECONDS / 2

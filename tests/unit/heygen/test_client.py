@@ -93,3 +93,19 @@ async def test_a_lower_one_makes_the_second_wait() -> None:
             async with asyncio.timeout(0.3):
                 await ask(client, 1)
     assert len(server.keys) == 4
+
+
+async def test_it_is_idle_while_nobody_waits_for_a_turn_and_again_once_those_who_waited_are_gone() -> None:
+    server = Server()
+    async with client_of(server, rate_limit=0.001) as client:
+        idle = [client.is_idle]
+        await ask(client, 1)
+        idle.append(client.is_idle)
+        waiting = asyncio.create_task(ask(client, 3))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        idle.append(client.is_idle)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        idle.append(client.is_idle)
+    assert idle == [True, True, False, True]

@@ -756,3 +756,52 @@ async def test_whoever_goes_away_cancels_nothing() -> None:
     stage.heygen.gate.set()
     await stage.figures.until("success")
     assert stage.store.row("done").poll_count == 1
+
+
+# Renewals
+
+
+async def test_the_links_that_are_due_first_are_renewed_first_and_none_before_its_time() -> None:
+    stage = Stage(heygen=FakeHeyGen(a=Status.SUCCESS, b=Status.SUCCESS, c=Status.SUCCESS))
+    for name, hours in (("a", 2), ("b", 1), ("c", 3)):
+        ended(stage, name)
+        row = stage.store.row(name)
+        stage.store.rows[row.id] = replace(
+            row, url_expires_at=after(hours=hours), renew_links_at=after(hours=hours)
+        )
+    assert await stage.poller.renew() is None
+    stage.clock.now = after(hours=2)
+    names = [seen.video_translate_id for _ in range(2) if (seen := await stage.poller.renew())]
+    assert names == ["b", "a"]
+    assert await stage.poller.renew() is None
+    assert {row.next_poll_at for row in stage.store.rows.values()} == {None}
+
+
+async def test_a_renewal_leaves_a_place_to_polls() -> None:
+    """Of three places, one poll leaves one to a renewal and one to the next poll; two polls do not."""
+    for polls, renewed in ((0, True), (1, True), (2, False), (3, False)):
+        stage = ended(Stage())
+        row = stage.store.row("done")
+        stage.store.rows[row.id] = replace(row, url_expires_at=after(), renew_links_at=after())
+        stage.track(*IDS[:polls])
+        for name in IDS:
+            stage.heygen.slow[name] = asyncio.Event()
+        await stage.poller.tick()
+        assert (await stage.poller.renew() is not None) == renewed
+        for event in stage.heygen.slow.values():
+            event.set()
+        await stage.poller.stop(patience=5.0)
+
+
+async def test_no_renewal_is_begun_while_the_account_rests_or_the_poller_stops() -> None:
+    stage = ended(Stage())
+    row = stage.store.row("done")
+    stage.store.rows[row.id] = replace(row, url_expires_at=after(), renew_links_at=after())
+    stage.poller.gate.shut(Reason.RATE_LIMITED, stage.clock.now, 60.0)
+    assert await stage.poller.renew() is None
+    stage.clock.advance(3600)  # the probe is for polls and for people
+    assert await stage.poller.renew() is None
+    stage.poller.gate.open(stage.clock.now)
+    await stage.poller.stop(patience=0.0)
+    assert await stage.poller.renew() is None
+    assert stage.heygen.asked == []
