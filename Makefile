@@ -24,7 +24,7 @@ empty :=
 comma := ,
 FULLY_COVERED := $(subst $(empty) $(empty),$(comma),$(strip tracker/domain/* tracker/tracking.py \
 	tracker/heygen/payloads.py tracker/heygen/webhook.py tracker/heygen/answers.py tracker/heygen/v2.py \
-	tracker/heygen/v3.py tracker/heygen/statuses.py))
+	tracker/heygen/v3.py tracker/heygen/statuses.py tracker/files/*))
 
 .PHONY: help
 help: ## this list

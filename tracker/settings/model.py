@@ -131,7 +131,7 @@ class Settings(BaseModel):
     )
     file_hosts_unsafe: Annotated[list[HostAndPort], BeforeValidator(parse_json)] = setting(
         [],
-        "JSON list of host:port where files may also be, with http and at a private address: for tests",
+        "JSON list of host:port where files may also be, with http and at any address: for tests",
         '["127.0.0.1:8399"]',
     )
     archive_max_bytes: Bytes = setting(20 * 2**30, "the largest file that is downloaded, in bytes", "20GiB")

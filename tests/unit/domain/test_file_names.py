@@ -54,6 +54,10 @@ def test_a_key_reads_like_its_template() -> None:
     )
 
 
+def test_braces_are_written_twice() -> None:
+    assert key("{{a}} b/{video_translate_id}/{kind}.{extension}").startswith("{a} b/7544")
+
+
 def test_times_are_utc() -> None:
     late = datetime(2027, 1, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     template = "{finished_at:%Y-%m-%d %Hh%M}/{video_translate_id}/{kind}.{extension}"

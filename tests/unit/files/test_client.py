@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohappyeyeballs
+import certifi
 import pytest
 import structlog
 
@@ -29,6 +30,7 @@ from tracker.heygen.client import HeyGenClient
 
 pytestmark = pytest.mark.anyio
 
+CERTIFICATE = Path(__file__).with_name("self-signed.pem")  # and its key, of 127.0.0.1
 BODY = bytes(range(256)) * 40
 ETAG = 'ETag: "v1"'
 WHOLE = answer(200, ETAG, "Content-Type: video/mp4", body=BODY)
@@ -407,13 +409,34 @@ async def test_an_address_in_a_url_needs_no_name_and_is_refused(url: str) -> Non
     assert names.asked == []
 
 
+def tls() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
 async def test_a_certificate_counts_wherever_https_is_spoken() -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(Path(__file__).with_name("self-signed.pem"))
-    async with host_with(WHOLE, tls=tls) as host, client_for(host) as client:
+    async with host_with(WHOLE, tls=tls()) as host, client_for(host) as client:
         text = await refused(client, host.url().replace("http:", "https:"), BrokenTransferError)
     assert "the connection failed (ClientConnectorCertificateError)" in text
     assert host.requests == []
+
+
+async def test_over_https_all_is_as_over_http_but_no_redirect_leads_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Who signs certificates on the public internet is the outside world here.
+    monkeypatch.setattr(certifi, "where", lambda: str(CERTIFICATE))
+    async with (
+        host_with(WHOLE) as plain,
+        host_with(moved("/y"), WHOLE, moved(plain.url()), tls=tls()) as host,
+        client_for(host, plain) as client,
+    ):
+        url = host.url().replace("http:", "https:")
+        assert (await fetched(client, url))[1] == BODY
+        text = await refused(client, url, UnsafeLinkError)
+    assert text.endswith(f"leads on to http://127.0.0.1:{plain.port}/video/original.mp4, from https to http")
+    assert plain.requests == []
 
 
 # Whether a link works
