@@ -30,6 +30,11 @@ WORDS = {  # columns that take these words alone
     "state": ("planned", "sent", "done", "refused", "unanswered"),
     "api_version": ("v2", "v3"),
 }
+FILES = (  # what goes together in archived_files
+    {"state": "archived", "next_attempt_at": None},
+    {"state": "waiting", "archived_at": None},
+    {"state": "failed", "archived_at": None, "next_attempt_at": None},
+)
 TEXTS = ("Ünï", "日本語", "🎬 emoji", "'; DROP TABLE translations; --", "tab\t, line\n, \\N and \\", "عربى")
 
 Make = Callable[[], AbstractContextManager[str]]
@@ -68,11 +73,13 @@ def value_for(column: Column[Any], number: int) -> Any:
 
 
 def row_for(table: Table, number: int) -> Row:
-    return {column.name: value_for(column, number) for column in table.columns}
+    row = {column.name: value_for(column, number) for column in table.columns}
+    return row | FILES[number % len(FILES)] if table.name == "archived_files" else row
 
 
 def fill(url: str, rows: int = 12) -> None:
-    """So many rows into each table, none with a null, and one translation with a callback id of 10 kB."""
+    """So many rows into each table, none with a null that need not have one, and one translation with a
+    callback id of 10 kB."""
     engines = open_engines(url)
     with engines.writer.begin() as connection:
         for table in TABLES:

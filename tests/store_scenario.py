@@ -8,11 +8,13 @@ from typing import Any
 
 from tests.builders import delivery, observation
 from tracker.domain.cadence import Cadence
+from tracker.domain.links import LinkKind
 from tracker.domain.observation import Problem, ProblemKind
 from tracker.domain.retention import Kind
 from tracker.domain.status import Source, Status
 from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.domain.verdict import Outcome, judge
+from tracker.file_ports import Archived
 from tracker.ports import Claim, Clock, Due, Judge, Record
 from tracker.store.repository import Repository
 
@@ -48,6 +50,7 @@ async def play(store: Repository) -> None:
     await _submit(store)
     await _share(store)
     await _meet(store)
+    await _archive(store)
     await _read(store)
     await _prune(store)
     await store.free_claims()
@@ -275,3 +278,33 @@ async def _read(store: Repository) -> None:
     await store.heard_since_ends(20)
     await store.secret_use()
     await store.health()
+
+
+async def _archive(store: Repository) -> None:
+    """With the archive on: ends, downloads, and what became of them."""
+    store.archive = frozenset(LinkKind)
+    for number in range(4):  # each at a time of its own, and nothing left to poll
+        seen = observation(
+            Source.POLL, Status.SUCCESS, video_translate_id=f"kept-{number}", observed_at=NOON,
+            url="https://files.example/v.mp4",
+        )  # fmt: skip
+        await store.apply([Record(observation=seen)], RULES)
+    soon = NOON + MINUTE
+    first, second, third, *others = await store.files.claim(soon, 6, "one", MINUTE)
+    renewed = await store.files.renew(first, soon + MINUTE)
+    assert renewed is not None
+    await store.files.keep(renewed, Archived("/archive/v.srt", 7, "0" * 64, "text/plain"))
+    await store.files.fail(second, "the connection broke", 1, soon)
+    await store.files.fail(third, "leads elsewhere", 1, None)
+    for one in others:
+        await store.files.give_back(one, soon)
+    ids = [first.translation_id, third.translation_id]
+    await store.files.claim(soon, 1, "two", MINUTE, of=ids)
+    await store.files.counts(10)
+    await store.files.failed(10)
+    await store.files.oldest_missing()
+    await store.files.rows(ids)
+    await store.files.want(ids, store.archive, again=True)
+    await store.files.free_claims()
+    assert (await store.files.want_all(store.archive, 0)).after is None
+    store.archive = frozenset()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tracker import logs
+from tracker.archive.archiver import Archiver
+from tracker.archiving import limits_of, missing, open_archiver, open_files
 from tracker.domain.cadence import Cadence
 from tracker.domain.retention import Keep
 from tracker.errors import StoreError
@@ -36,6 +38,7 @@ from tracker.store.repository import Repository
 from tracker.submission import Submissions
 from tracker.tracking import Tracker
 
+STOP_SECONDS = 5.0  # for a file that is complete, and on its way into its place
 HEYGEN_API = "heygen_api"  # under this name it is remembered which API the account speaks
 
 
@@ -76,6 +79,7 @@ class Core:
     retention: Retention
     links: FreshLinks
     heygen: HeyGen | None
+    archive: Archiver | None = None  # without TRACKER_ARCHIVE
 
     @property
     def polling(self) -> PollerState:
@@ -102,6 +106,8 @@ class Core:
         self.poller.set_pace(_pace(settings, cadence))
         self.retention.keep = _keep(settings)
         self.links.freshness = Freshness(settings.keep_links_fresh)
+        if self.archive is not None:
+            self.archive.set_limits(limits_of(settings))
         if self.heygen is not None:
             self._adopt_for_heygen(self.heygen, cadence)
 
@@ -127,6 +133,7 @@ class Core:
             poller=self.polling,
             stretch=self.tracker.stretch,
             backlog=await self.retention.backlog(),
+            missing=await missing(self.repository.files, now) if self.archive else None,
         )
         return text, self.metrics.content_type
 
@@ -158,7 +165,7 @@ async def open_core(
         statuses,
         metrics,
         clock,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=_owner(),
         pace=_pace(settings, cadence),
     )
     if client is not None:
@@ -167,9 +174,18 @@ async def open_core(
     stack.push_async_callback(_leave, poller)
     retention = Retention(repository, _keep(settings), clock, metrics.pruned)
     freshness = Freshness(settings.keep_links_fresh)
-    links = FreshLinks(repository, poller, files, metrics, clock, freshness)
+    hosts = files if files is not None else await stack.enter_async_context(open_files(settings))
+    links = FreshLinks(repository, poller, hosts, metrics, clock, freshness)
     core = Core(settings, repository, tracker, poller, metrics, keyring, retention, links, heygen=None)
+    if settings.archive is not None:
+        core.archive = open_archiver(settings, repository, hosts, links, clock, metrics, owner=_owner())
+        stack.push_async_callback(core.archive.stop, STOP_SECONDS)
     return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
+
+
+def _owner() -> str:
+    """What this tracker is called in claims."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 async def _leave(poller: Poller) -> None:

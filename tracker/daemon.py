@@ -139,6 +139,8 @@ class Daemon:
         ticker.every(TICK_SECONDS, "poll", core.poller.tick)
         if core.heygen is not None:
             _tick_heygen(ticker, core.heygen)
+        if core.archive is not None:
+            ticker.every(TICK_SECONDS, "archive", core.archive.tick, errand=True)
         ticker.every(OVERDUE_SECONDS, "overdue", core.poller.flag_overdue)
         ticker.every(RETENTION_SECONDS, "retention", core.retention.tick, errand=True)
         if self._manager.is_there:
@@ -169,7 +171,10 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.call_later(patience, _exit_at_last)
         latest = loop.time() + patience * 7 / 8  # then the store still has to close
-        await asyncio.gather(core.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4))
+        ends = [core.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4)]
+        if core.archive is not None:
+            ends.append(core.archive.stop(patience=patience / 8))  # and as long again
+        await asyncio.gather(*ends)
         await self._hub.close()  # or the admin server would wait for every page that is open
         await asyncio.gather(*(server.stop() for server in servers))
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out

@@ -16,12 +16,18 @@ TrackerError                 its text is written for people: the thing, the prob
 │   └── AccountError         concerns every request of this API key           HTTP 503
 │       ├── KeyRejectedError     401, 403
 │       └── RateLimitedError     429, with the delay HeyGen asks for
-└── FileError                a file of HeyGen's could not be had              exit 3, HTTP 502
-    ├── LinkRefusedError     the file host refuses this link: it has expired or was revoked (403, 404, 410)
-    ├── LinkEndedError       the link that is stored has ended, and is not to be renewed    HTTP 410
-    ├── UnsafeLinkError      the link leads where we do not go; the text names the rule and the setting
-    ├── FileTooLargeError    it is larger than TRACKER_ARCHIVE_MAX_BYTES allows
-    └── BrokenTransferError  the connection broke, or what came was not what was promised; may work next time
+├── FileError                a file of HeyGen's could not be had              exit 3, HTTP 502
+│   ├── LinkRefusedError     the file host refuses this link: it has expired or was revoked (403, 404, 410)
+│   ├── LinkEndedError       the link that is stored has ended, and is not to be renewed    HTTP 410
+│   ├── UnsafeLinkError      the link leads where we do not go; the text names the rule and the setting
+│   ├── FileTooLargeError    it is larger than TRACKER_ARCHIVE_MAX_BYTES allows
+│   └── BrokenTransferError  the connection broke, or what came was not what was promised; may work next time
+└── ArchiveError             what was downloaded cannot be kept
+    ├── NoRoomError          the disk is full, or would have less than TRACKER_ARCHIVE_MIN_FREE   exit 3
+    ├── PlaceError           the folder or the bucket does not take anything now                  exit 3
+    ├── KeyTakenError        another file has that name already
+    ├── PartInUseError       another process on this machine is downloading it
+    └── UnwantedError        nobody waits for it any more: it was stopped on its way
 """
 
 
@@ -120,3 +126,34 @@ class FileTooLargeError(FileError):
 
 class BrokenTransferError(FileError):
     """The connection broke, or what came is not what was promised; the next attempt may work."""
+
+
+class ArchiveError(TrackerError):
+    """What was downloaded cannot be kept."""
+
+
+class NoRoomError(ArchiveError):
+    """The disk is full, or would have less room than the settings leave it.
+
+    `needed`: bytes that must be free before it is worth trying again.
+    """
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class PlaceError(ArchiveError):
+    """The folder or the bucket of the archive does not take anything now."""
+
+
+class KeyTakenError(ArchiveError):
+    """Another file has that name already, and is left as it is."""
+
+
+class PartInUseError(ArchiveError):
+    """Another process on this machine is downloading this very file."""
+
+
+class UnwantedError(ArchiveError):
+    """Nobody waits for this file any more: its upload was stopped on the way."""

@@ -1,9 +1,9 @@
 """What links and the archive need of the outside, as Protocols."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tracker.domain.links import LinkKind
@@ -25,9 +25,9 @@ class Download:
     """A file on its way. `chunks` begin at `offset`: 0 where the host sends all of it again.
 
     `size`: bytes of the whole file, None where the host does not say. `validator`: what to send as
-    If-Range when it is resumed (a strong ETag or a Last-Modified), None where there is none. The iterator
-    raises BrokenTransferError where the connection breaks or fewer or more bytes come than promised, and
-    FileTooLargeError as soon as the file is known to be too large.
+    If-Range when it is resumed (a strong ETag or a Last-Modified), None where there is none. The
+    iterator raises BrokenTransferError where the connection breaks or fewer or more bytes come than
+    promised, and FileTooLargeError as soon as the file is known to be too large.
     """
 
     offset: int
@@ -91,3 +91,107 @@ class LinkFigures(Protocol):
     def link_renewed(self, cause: str) -> None: ...
 
     def link_not_renewed(self, cause: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileClaim:
+    """The right to download one file, until `until`; nobody else does meanwhile.
+
+    `url` is the link that is known, perhaps no longer good; `location`: where it was archived before;
+    `attempts`: in a row that brought nothing. What the translation is called stands in its key.
+    """
+
+    translation_id: int
+    kind: LinkKind
+    owner: str
+    until: datetime
+    attempts: int
+    video_translate_id: str
+    url: str | None = field(repr=False)
+    location: str | None
+    finished_at: datetime
+    created_at: datetime
+    title: str | None = None
+    output_language: str | None = None
+    input_language: str | None = None
+    callback_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A file that is there: complete, checked, and under its name."""
+
+    location: str
+    bytes: int
+    sha256: str
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for: how many files became due, and the number to go on from; None: that was all."""
+
+    files: int
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Files that are not archived: how many by state, 10,000 at most, and `oldest`: seconds since the end of
+    the translation that has waited longest for one."""
+
+    counts: Mapping[str, int]
+    oldest: float
+
+
+class ArchiveStore(Protocol):
+    """The rows of `archived_files`. Every method raises StoreError."""
+
+    async def claim(
+        self, now: datetime, limit: int, owner: str, lease: timedelta, of: Collection[int] | None = None
+    ) -> list[FileClaim]:
+        """Take at most `limit` due files that nobody holds, of these translations (None: of any).
+
+        What came due last goes first: whoever asks for the whole history does not hold up new ends.
+        """
+        ...
+
+    async def renew(self, claim: FileClaim, until: datetime) -> FileClaim | None:
+        """The claim, longer; None where it has lapsed and somebody else may hold it."""
+        ...
+
+    async def give_back(self, claim: FileClaim, next_attempt_at: datetime) -> bool:
+        """Nothing was learnt about the file itself; False where the claim is no longer ours."""
+        ...
+
+    async def keep(self, claim: FileClaim, archived: Archived) -> bool:
+        """It is there; False where the claim is no longer ours."""
+        ...
+
+    async def fail(
+        self, claim: FileClaim, error: str, attempts: int, next_attempt_at: datetime | None
+    ) -> bool:
+        """Why it is not there, and when to try again (None: never); False: the claim is no longer ours."""
+        ...
+
+    async def want(
+        self, translation_ids: Sequence[int], kinds: Collection[LinkKind], *, again: bool = False
+    ) -> Wanted:
+        """Make what these translations have due, also what was given up; `again`: what is archived, too."""
+        ...
+
+    async def want_all(self, kinds: Collection[LinkKind], after: int) -> Wanted:
+        """The same for a few of all translations, from behind the number `after` on."""
+        ...
+
+    async def rows(self, translation_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows of these translations, ordered by number and kind."""
+        ...
+
+    async def counts(self, limit: int) -> Mapping[str, int]:
+        """How many files wait, are downloaded, and have failed; it counts no further than to `limit`."""
+        ...
+
+    async def oldest_missing(self) -> datetime | None:
+        """When the translation ended that has waited longest for a file; None where none waits."""
+        ...

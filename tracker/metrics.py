@@ -15,6 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from tracker.file_ports import Missing
 from tracker.ports import PollerState
 
 
@@ -73,6 +74,15 @@ class Metrics:
         self._backlog = self._gauge(
             "retention_backlog", "rows that are too old and still there, 10,000 at most", "kind"
         )
+        self._archived = self._counter("archived_files", "files that were archived", "kind")
+        self._archived_bytes = self._counter("archived_bytes", "bytes of the files that were archived")
+        self._missing = self._gauge(
+            "archive_files", "files that are wanted and not archived, 10,000 at most, by state", "state"
+        )
+        self._oldest_missing = self._gauge(
+            "archive_oldest_waiting_seconds",
+            "since the end of the translation that has waited longest for a file to be archived",
+        )
         self._stretch = self._gauge(
             "poll_interval_stretch", "by how much webhooks stretch the poll intervals"
         )
@@ -118,6 +128,11 @@ class Metrics:
         """So many rows of this kind were deleted."""
         self._pruned.labels(kind=kind).inc(count)
 
+    def archived(self, kind: str, size: int) -> None:
+        """A file of so many bytes is there."""
+        self._archived.labels(kind=kind).inc()
+        self._archived_bytes.inc(size)
+
     def lagged(self, seconds: float) -> None:
         """The event loop came back this late."""
         self._loop_lag.set(seconds)
@@ -130,6 +145,7 @@ class Metrics:
         poller: PollerState,
         stretch: float,
         backlog: Mapping[str, int],
+        missing: Missing | None = None,
     ) -> bytes:
         """The exposition text, with what the database holds at this moment; ages in seconds."""
         self._translations.clear()
@@ -138,6 +154,10 @@ class Metrics:
         self._backlog.clear()
         for kind, count in backlog.items():
             self._backlog.labels(kind=kind).set(count)
+        self._missing.clear()
+        for state, count in (missing.counts if missing else {}).items():
+            self._missing.labels(state=state).set(count)
+        self._oldest_missing.set(missing.oldest if missing else 0.0)
         self._oldest_due.set(oldest_due_age)
         self._stretch.set(stretch)
         self._instances.set(poller.instances)

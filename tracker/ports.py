@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from tracker.domain.decide import Change
 from tracker.domain.delivery import Delivery
+from tracker.domain.links import LinkKind
 from tracker.domain.observation import Observation
 from tracker.domain.retention import Kind
 from tracker.domain.status import Attention, Source
@@ -82,6 +83,7 @@ class Recorded:
     finished_at: datetime | None = None
     recorded_at: datetime | None = None
     attention: Attention | None = None  # only where this record raised it
+    links: frozenset[LinkKind] = frozenset()  # of a success, where this record brought it or one of them
 
 
 class Store(Protocol):

@@ -19,7 +19,7 @@ from tracker.store.engine import Engines, open_engines
 README = ROOT / "README.md"
 QUERIES = [
     (page.name, block)
-    for page in (DATABASE, README)
+    for page in (DATABASE, README, ROOT / "docs" / "archive.md")
     for block in blocks(page.read_text(), "sql")
     if not block.startswith("-- PostgreSQL")
 ]

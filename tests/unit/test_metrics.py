@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import NOON
+from tracker.file_ports import Missing
 from tracker.metrics import Metrics
 from tracker.ports import PollerState
 
@@ -148,3 +149,21 @@ def test_what_retention_deleted_is_counted_and_its_backlog_is_that_of_this_momen
     assert {name: value for name, value in found.items() if name.startswith("tracker_retention_backlog")} == {
         "tracker_retention_backlog|deliveries": 10_000
     }
+
+
+def test_what_is_archived_is_counted_and_what_is_missing_is_that_of_this_moment() -> None:
+    metrics = Metrics()
+    metrics.archived("video", 1000)
+    metrics.archived("srt", 10)
+    samples(metrics, missing=Missing({"failed": 9}, 1.0))
+
+    found = samples(metrics, missing=Missing({"waiting": 3, "downloading": 0}, 90.5))
+
+    assert found["tracker_archived_files_total|video"] == 1
+    assert found["tracker_archived_bytes_total"] == 1010
+    assert found["tracker_archive_oldest_waiting_seconds"] == 90.5
+    assert {name: value for name, value in found.items() if name.startswith("tracker_archive_files|")} == {
+        "tracker_archive_files|waiting": 3,
+        "tracker_archive_files|downloading": 0,
+    }
+    assert samples(metrics)["tracker_archive_oldest_waiting_seconds"] == 0

@@ -190,6 +190,42 @@ def test_sweeps_and_the_care_for_an_endpoint_are_off_until_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("/srv/heygen", "/srv/heygen"),
+        ("file:///srv/My%20films", "/srv/My films"),
+        ("s3://films", "s3://films"),
+        ("s3://films.example/heygen/2026/", "s3://films.example/heygen/2026"),
+    ],
+)
+def test_an_archive_is_a_folder_or_a_bucket(written: str, shown: str) -> None:
+    assert str(settings(archive=written, archive_spool="/var/spool").archive) == shown
+
+
+def test_the_kinds_that_are_kept_are_words() -> None:
+    assert str(settings(archive_kinds="srt,video").archive_kinds) == "video, srt"
+
+
+def test_a_bucket_needs_a_place_to_gather_and_both_of_its_keys_or_none() -> None:
+    assert refusal(archive="s3://films").startswith("TRACKER_ARCHIVE_SPOOL: is required")
+    bucket = {"archive": "s3://films", "archive_spool": "/var/spool"}
+    for name in ("archive_s3_access_key", "archive_s3_secret_key"):
+        assert refusal(**bucket, **{name: "hunter2"}).startswith(
+            "TRACKER_ARCHIVE_S3_SECRET_KEY: belongs with"
+        )
+    both = settings(**bucket, archive_s3_access_key="AKIA-hunter2", archive_s3_secret_key="hunter2-secret")
+    assert "hunter2" not in str(redacted(both))
+    assert {"AKIA-hunter2", "hunter2-secret"} <= set(both.secret_values())
+
+
+def test_a_bucket_without_tls_is_allowed_only_where_that_is_said() -> None:
+    local = {"archive_s3_endpoint": "http://127.0.0.1:9000"}
+
+    assert "ALLOW_HTTP=true" in refusal(**local)
+    assert settings(**local, archive_s3_allow_http="true").archive_s3_endpoint == "http://127.0.0.1:9000"
+
+
+@pytest.mark.parametrize(
     ("written", "size"),
     [("1000", 1000), ("1", 1), ("500MB", 500_000_000), (" 20 GiB ", 20 * 1024**3), ("3KiB", 3072)],
 )
@@ -257,6 +293,35 @@ WRONG: dict[str, list[str]] = {
     ],
     "file_hosts_unsafe": ["127.0.0.1:8399", '["127.0.0.1"]', '["http://127.0.0.1:8399"]', '["x:0"]'],
     "archive_max_bytes": ["0", "-1", "1.5GB", "20gib", "20XB", "many", "99999999999999GB"],
+    "archive": [
+        "archive",
+        "./archive",
+        "/srv/../etc",
+        "/srv/\0",
+        "http://x/y",
+        "file://host/x",
+        "s3://",
+        "s3://A",
+        "s3://bucket/a b",
+        "s3://bucket/../x",
+        f"s3://bucket/{'x' * 101}",
+    ],
+    "archive_kinds": ["film", "video;srt", ","],
+    "archive_key": [
+        "video.mp4",
+        "{title}/{kind}.{extension}",
+        "/{video_translate_id}/{kind}.{extension}",
+        "{x}",
+    ],
+    "archive_concurrency": ["0", "65", "many"],
+    "archive_bandwidth": ["1023", "-1", "fast"],
+    "archive_min_free": ["-1", "0", "some"],
+    "archive_spool": ["spool", "/\0"],
+    "archive_s3_endpoint": ["s3.example.com", "ftp://x", "http://127.0.0.1:9000"],
+    "archive_s3_region": ["eu central", "a/b"],
+    "archive_s3_access_key": [" "],
+    "archive_s3_secret_key": [" \n"],
+    "archive_s3_allow_http": ["perhaps"],
     "database_wait": ["-1", "soon"],
     "stop_timeout": ["-5"],
     "sqlite_synchronous": ["off"],

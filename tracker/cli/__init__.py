@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli import common, demo, service, translations, webhook
+from tracker.cli.archive import archive
 from tracker.cli.common import Config, err, exit_code
 from tracker.cli.copy_database import copy_database
 from tracker.cli.discover import discover
@@ -60,6 +61,7 @@ VERBS: dict[Callable[..., Any], str] = {
     translations.wait: "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600",
     translations.poll: "tracker poll",
     url: "tracker url 7544c0b52ada44fda693a15b1181b5b4-es --kind captions",
+    archive: "tracker archive 7544c0b52ada44fda693a15b1181b5b4-es",
     discover: "tracker discover --adopt prefix:order-",
     translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",
     service.check_config: "TRACKER_RATE_LIMIT=2 tracker check-config",

@@ -11,6 +11,9 @@ from tracker.errors import SettingsError
 from tracker.settings.values import (
     AbsolutePath,
     Adopt,
+    ArchiveKey,
+    ArchiveKinds,
+    ArchivePlace,
     BaseUrl,
     Bytes,
     EndpointUrl,
@@ -132,6 +135,40 @@ class Settings(BaseModel):
         '["127.0.0.1:8399"]',
     )
     archive_max_bytes: Bytes = setting(20 * 2**30, "the largest file that is downloaded, in bytes", "20GiB")
+    archive: ArchivePlace | None = setting(
+        None, "where finished files are kept: a folder, or s3://bucket/prefix; none: nowhere", "/srv/heygen"
+    )
+    archive_kinds: ArchiveKinds = setting(
+        "video, audio, captions, srt, vtt", "the files that are kept of each translation", "video, srt"
+    )
+    archive_key: ArchiveKey = setting(
+        "{finished_at:%Y/%m}/{title}-{output_language}-{video_translate_id}/{kind}.{extension}",
+        "the names of kept files, below the archive",
+        "{video_translate_id}/{kind}.{extension}",
+    )
+    archive_concurrency: Annotated[int, Field(ge=1, le=64)] = setting(
+        2, "files that are downloaded at once", "2", live=True
+    )
+    archive_bandwidth: Annotated[Bytes, Field(ge=1024)] | None = setting(
+        None, "bytes a second for all downloads together; none: no limit", "5MB", live=True
+    )
+    archive_min_free: Bytes = setting(2**30, "bytes of the disk that downloads leave free", "1GiB", live=True)
+    archive_spool: AbsolutePath | None = setting(
+        None, "folder where files gather before they go to a bucket", "/var/lib/tracker/archive-spool"
+    )
+    archive_s3_endpoint: BaseUrl | None = setting(
+        None, "the service that has the bucket; none: Amazon", "https://s3.example.com"
+    )
+    archive_s3_region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}$")] = setting(
+        "us-east-1", "the region of the bucket", "eu-central-1"
+    )
+    archive_s3_access_key: Secret | None = setting(
+        None, "access key id of the bucket; none: the AWS variables, or the machine's role", "AKIA..."
+    )
+    archive_s3_secret_key: Secret | None = setting(None, "secret access key that belongs to it", "...")
+    archive_s3_allow_http: bool = setting(
+        False, "whether the bucket may be reached without TLS, as on this machine", "false"
+    )
     database_wait: Annotated[Seconds, Field(ge=0)] = setting(
         60, "seconds that a start waits for a PostgreSQL server that does not answer", "300"
     )
@@ -166,12 +203,32 @@ class Settings(BaseModel):
             raise SettingsError(
                 "TRACKER_WEBHOOK_SECRETS: main is TRACKER_WEBHOOK_SECRET's name; example: call it old"
             )
+        self._check_archive()
         if not self.admin_listen.is_private and self.admin_token is None:
             raise SettingsError(
                 f"TRACKER_ADMIN_TOKEN: is required while TRACKER_ADMIN_LISTEN is {self.admin_listen}; "
                 "example: a long random word, or TRACKER_ADMIN_LISTEN=127.0.0.1:8322"
             )
         return self
+
+    def _check_archive(self) -> None:
+        if (self.archive_s3_endpoint or "").startswith("http:") and not self.archive_s3_allow_http:
+            raise SettingsError(
+                "TRACKER_ARCHIVE_S3_ENDPOINT: is not https, and everybody on the way could read the files; "
+                "example: https://s3.example.com, or TRACKER_ARCHIVE_S3_ALLOW_HTTP=true"
+            )
+        if self.archive is None or not self.archive.bucket:
+            return
+        if self.archive_spool is None:
+            raise SettingsError(
+                "TRACKER_ARCHIVE_SPOOL: is required while TRACKER_ARCHIVE is a bucket; "
+                "example: /var/lib/tracker/archive-spool"
+            )
+        if (self.archive_s3_access_key is None) != (self.archive_s3_secret_key is None):
+            raise SettingsError(
+                "TRACKER_ARCHIVE_S3_SECRET_KEY: belongs with TRACKER_ARCHIVE_S3_ACCESS_KEY, and one of them "
+                "is missing; example: both, or none of them"
+            )
 
     @property
     def signing_secrets(self) -> dict[str, str]:
@@ -192,7 +249,8 @@ class Settings(BaseModel):
 
     def secret_values(self) -> list[str]:
         """Every secret in the clear, so that the log can keep them out."""
-        single = [self.heygen_api_key, self.admin_token, *self.callback_tokens]
+        bucket = [self.archive_s3_access_key, self.archive_s3_secret_key]
+        single = [self.heygen_api_key, self.admin_token, *bucket, *self.callback_tokens]
         secrets = [secret.get_secret_value() for secret in single if secret]
         url = self.database_url.get_secret_value()
         passwords = re.findall(r"^[^:]*://[^:/@]*:([^@]+)@", url) + re.findall(rf"{IN_THE_QUERY}([^&]+)", url)

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from tracker.domain.adoption import Adoption
+from tracker.domain.archive import Destination, Kinds
 from tracker.domain.file_hosts import host_and_port, host_pattern
+from tracker.domain.file_names import KeyTemplate
 
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -82,6 +84,11 @@ def parse_json(value: object) -> object:
         raise ValueError("is not JSON") from error
 
 
+def parse_template(value: object) -> object:
+    """A template of keys; one that was read already is one."""
+    return value if isinstance(value, KeyTemplate) else KeyTemplate.parse(value)
+
+
 def strip(value: object) -> object:
     """Files and shells like to add a newline to a secret."""
     return value.strip() if isinstance(value, str) else value
@@ -113,6 +120,9 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0, le=2**60)]
 HostPattern = Annotated[str, AfterValidator(host_pattern)]
 HostAndPort = Annotated[str, AfterValidator(host_and_port)]
 Adopt = Annotated[Adoption, BeforeValidator(Adoption.parse)]
+ArchivePlace = Annotated[Destination, BeforeValidator(Destination.parse)]
+ArchiveKinds = Annotated[Kinds, BeforeValidator(Kinds.parse)]
+ArchiveKey = Annotated[KeyTemplate, BeforeValidator(parse_template)]
 BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 EndpointUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$")]
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from tracker.domain.decide import Change
 from tracker.domain.delivery import Delivery
-from tracker.domain.links import Move
+from tracker.domain.links import LinkKind, Move
 from tracker.domain.observation import Observation
+from tracker.domain.status import Status
 from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome
 from tracker.ports import Judge, Record, Recorded
@@ -41,9 +42,22 @@ def effect_of(record: Record, seen: Observation, current: Translation, judge: Ju
         attention=cast("Any", verdict.updates.get("attention")),
         finished_at=cast("datetime | None", updates.get("finished_at", current.finished_at)),
         recorded_at=now,
+        links=_new_links(updates, current),
     )
     change, moves = _change_row(verdict.change, seen, current, now), verdict.moves
     return Effect(updates, change, recorded, [_move_row(move, seen, current, now) for move in moves])
+
+
+def _new_links(updates: Mapping[str, object], current: Translation) -> frozenset[LinkKind]:
+    """The files of a success, where this record brought the end or one of the links."""
+    is_told = {"status", *(kind.column for kind in LinkKind)} & updates.keys()
+    if not is_told or updates.get("status", current.status) is not Status.SUCCESS:
+        return frozenset()
+    return frozenset(
+        kind
+        for kind in LinkKind
+        if updates.get(kind.column, getattr(current.details, kind.column)) is not None
+    )
 
 
 def _change_row(

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from tracker.domain.links import LinkKind
 from tracker.domain.retention import Kind
 from tracker.domain.status import Source
 from tracker.domain.submission import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
 from tracker.ports import Claim, Clock, Due, Judge, News, Record, Recorded
 from tracker.store import (
+    archived_files,
     binding,
     claims,
     instances,
@@ -29,6 +31,7 @@ from tracker.store import (
 )
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import READERS, Engines
+from tracker.store.file_desk import FileDesk
 from tracker.store.news import open_news
 from tracker.store.rested import Rested
 from tracker.store.writer import Writer, translated
@@ -40,11 +43,16 @@ FLAGGED = 1000  # likewise
 
 
 class Repository:
-    """The database as the core and the pages see it; every method raises StoreError."""
+    """The database as the core and the pages see it; every method raises StoreError.
+
+    `archive`: the kinds of files that get a row of `archived_files` with the end of their translation.
+    """
 
     def __init__(self, engines: Engines, clock: Clock) -> None:
         self._engines = engines
         self._clock = clock
+        self.archive: frozenset[LinkKind] = frozenset()
+        self.files = FileDesk(self._read, self._write, clock)
         self._writer = Writer(engines.writer)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._open: Rested[tuple[int, int]] = Rested()
@@ -88,7 +96,10 @@ class Repository:
 
     def _store(self, connection: Connection, calls: Sequence[Sequence[ToStore]]) -> list[list[Recorded]]:
         """What several have handed over meanwhile is one batch; each gets its own results."""
-        results = iter(store_all(connection, chain.from_iterable(calls), self._clock()))
+        now = self._clock()
+        stored = store_all(connection, chain.from_iterable(calls), now)
+        archived_files.want_recorded(connection, stored, self.archive, now)
+        results = iter(stored)
         return [list(islice(results, len(call))) for call in calls]
 
     async def claim_due(
@@ -133,6 +144,7 @@ class Repository:
         """Give back what a killed predecessor still held; only for the sole runner of a SQLite file."""
         await self._write(claims.free_all)
         await self._write(instances.forget_all)
+        await self.files.free_claims()
 
     async def meet(self, name: str, now: datetime, silent_since: datetime) -> int:
         """Say that the tracker `name` is here, forget the silent ones; returns how many there are."""

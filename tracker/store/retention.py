@@ -23,7 +23,15 @@ from sqlalchemy import (
 
 from tracker.domain.retention import Kind
 from tracker.domain.status import FINAL_STATUSES, Status
-from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, submissions, translations
+from tracker.store.tables import (
+    archived_files,
+    changes,
+    deliveries,
+    delivery_bodies,
+    link_changes,
+    submissions,
+    translations,
+)
 
 MOST_BYTES = 4 * 1024 * 1024  # of bodies in one transaction
 LATEST = 100  # deliveries that tell which bodies are old: some of them may have come again
@@ -127,8 +135,12 @@ def _prune_bodies(connection: Connection, before: datetime, limit: int) -> int:
 
 
 def _old_translations(before: datetime) -> Sequence[ColumnElement[bool]]:
-    """Ended, and nothing is left to do: no poll, no flag, and no submission that somebody sees to."""
+    """Ended, and nothing is left to do: no poll, no flag, no file to archive, and no submission that
+    somebody sees to."""
     columns = translations.c
+    awaited = exists().where(
+        archived_files.c.translation_id == columns.id, archived_files.c.next_attempt_at.is_not(None)
+    )
     busy = exists().where(
         submissions.c.id == columns.submission_id, submissions.c.next_attempt_at.is_not(None)
     )
@@ -146,6 +158,7 @@ def _old_translations(before: datetime) -> Sequence[ColumnElement[bool]]:
         columns.id != func.coalesce(last_changed, 0),
         columns.id != func.coalesce(last_moved, 0),
         ~busy,
+        ~awaited,
         or_(columns.submission_id.is_(None), columns.submission_id < last_submission),
     )
 

@@ -97,7 +97,8 @@ def ask(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_every_column_of_every_table_arrives_between_any_two_engines(source: str, target: str) -> None:
     fill(source)
     before = contents(source)
-    assert all(value is not None for rows in before.values() for row in rows for value in row)
+    columns = [column for rows in before.values() for column in zip(*rows, strict=True)]
+    assert all(any(value is not None for value in column) for column in columns)
 
     copied = copy(source, target)
 
@@ -372,7 +373,13 @@ def test_an_url_that_is_none_is_refused(sqlite: str) -> None:
 @pytest.mark.parametrize(
     ("deleted", "told"),
     [
-        ("translations", [f"{table}: 12 of its rows belong to" for table in ("changes", "link_changes")]),
+        (
+            "translations",
+            [
+                f"{table}: 12 of its rows belong to translations that are no longer there"
+                for table in ("archived_files", "changes", "link_changes")
+            ],
+        ),
         ("deliveries", ["changes: 12 of its rows belong to", "delivery_bodies: 12 of its rows belong to"]),
     ],
 )

@@ -17,6 +17,7 @@ from tests.recorded_queries import (
 )
 from tracker.store import schema
 from tracker.store.engine import Engines
+from tracker.store.file_desk import FileDesk
 from tracker.store.repository import Repository
 
 
@@ -105,11 +106,12 @@ def test_rows_that_are_no_longer_written_are_found_out(either: Engines, place: P
 
 
 def test_the_scenario_asks_the_store_for_everything() -> None:
-    methods = {
-        name
-        for name, method in inspect.getmembers(Repository, inspect.iscoroutinefunction)
-        if not name.startswith("_")
-    }
-
-    asked = set(re.findall(r"\bstore\.(\w+)\(", inspect.getsource(store_scenario)))
-    assert methods - asked == set()
+    source = inspect.getsource(store_scenario)
+    for face, called in ((Repository, r"\bstore\.(\w+)\("), (FileDesk, r"\bstore\.files\.(\w+)\(")):
+        methods = {
+            name
+            for name, method in inspect.getmembers(face, inspect.iscoroutinefunction)
+            if not name.startswith("_")
+        }
+        assert methods
+        assert methods - set(re.findall(called, source)) == set()

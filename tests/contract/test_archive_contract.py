@@ -1,0 +1,386 @@
+"""What the rows of archived files must do: on SQLite and on a real PostgreSQL server."""
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, insert
+
+from tests.contract.openers import NOON, Opened
+from tracker.domain.cadence import Cadence
+from tracker.domain.links import LinkKind
+from tracker.domain.observation import Details, Observation
+from tracker.domain.retention import Kind
+from tracker.domain.status import Source, Status
+from tracker.domain.verdict import judge
+from tracker.file_ports import Archived, FileClaim
+from tracker.ports import Record
+from tracker.store import archived_files as sql
+from tracker.store.repository import Repository
+from tracker.store.tables import archived_files, translations
+
+pytestmark = pytest.mark.anyio
+
+LEASE = timedelta(minutes=5)
+RULES = partial(judge, cadence=Cadence())
+URL, SRT = "https://files.example/v.mp4", "https://files.example/v.srt"
+VIDEO_AND_SRT = frozenset({LinkKind.VIDEO, LinkKind.SRT})
+THERE = Archived("/archive/v.mp4", 7, "ab" * 32, "video/mp4")
+
+
+def seen(
+    name: str, status: Status | None = Status.SUCCESS, source: Source = Source.POLL, **told: Any
+) -> Record:
+    details = Details(**told)
+    observation = Observation(
+        source=source, observed_at=NOON, video_translate_id=name, status=status, details=details
+    )
+    return Record(observation=observation)
+
+
+async def end(opened: Opened, name: str, **told: Any) -> int:
+    """A translation that has succeeded now; returns its number."""
+    [recorded] = await opened.store.apply([seen(name, **{"url": URL} | told)], RULES)
+    assert recorded.translation_id is not None
+    return recorded.translation_id
+
+
+def states(opened: Opened) -> list[tuple[Any, ...]]:
+    return opened.sql("SELECT translation_id, kind, state FROM archived_files ORDER BY translation_id, kind")
+
+
+async def take(
+    opened: Opened,
+    limit: int = 10,
+    *,
+    at: datetime = NOON,
+    owner: str = "one",
+    of: Collection[int] | None = None,
+) -> list[FileClaim]:
+    return await opened.store.files.claim(at, limit, owner, LEASE, of)
+
+
+@pytest.fixture
+def opened(opened: Opened) -> Opened:
+    """With the archive on, for videos and srt."""
+    opened.store.archive = VIDEO_AND_SRT
+    return opened
+
+
+# Which files get a row
+
+
+async def test_an_end_brings_a_row_for_each_wanted_file_that_it_has_a_link_to(opened: Opened) -> None:
+    number = await end(opened, "a", srt_url=SRT, audio_url="https://files.example/a.mp3")
+
+    assert states(opened) == [(number, "srt", "waiting"), (number, "video", "waiting")]
+    assert opened.sql("SELECT COUNT(*) FROM archived_files WHERE next_attempt_at IS NOT NULL") == [(2,)]
+
+
+async def test_a_link_that_comes_after_the_end_brings_its_row_then(opened: Opened) -> None:
+    await opened.store.apply([seen("a", source=Source.WEBHOOK)], RULES)
+    assert states(opened) == []
+
+    await opened.store.apply([seen("a", url=URL)], RULES)
+    await opened.store.apply([seen("a", url=URL, srt_url=SRT)], RULES)
+
+    assert [state[1:] for state in states(opened)] == [("srt", "waiting"), ("video", "waiting")]
+
+
+async def test_many_ends_at_once_bring_their_rows_in_the_same_transaction(opened: Opened) -> None:
+    await opened.store.apply([seen(f"id-{number}", url=URL, srt_url=SRT) for number in range(20)], RULES)
+
+    assert len(states(opened)) == 40
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.FAILED, None])
+async def test_what_has_not_succeeded_has_no_files(opened: Opened, status: Status | None) -> None:
+    await opened.store.apply([seen("a", status, url=URL)], RULES)
+
+    assert states(opened) == []
+
+
+async def test_a_renewed_link_leaves_an_archived_file_as_it_is(opened: Opened) -> None:
+    await end(opened, "a")
+    [claim] = await take(opened)
+    assert await opened.store.files.keep(claim, THERE)
+
+    await end(opened, "a", url=f"{URL}?Signature=new")
+
+    assert [state[2] for state in states(opened)] == ["archived"]
+
+
+async def test_with_the_archive_off_no_end_brings_a_row(opened: Opened) -> None:
+    opened.store.archive = frozenset()
+    await end(opened, "a")
+
+    assert states(opened) == []
+
+
+# What people ask for
+
+
+async def test_the_whole_history_is_walked_in_pieces(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened.store.archive = frozenset()
+    numbers = [await end(opened, f"id-{number}", srt_url=SRT) for number in range(5)]
+    await opened.store.apply([seen("running", Status.RUNNING), seen("failed", Status.FAILED)], RULES)
+    monkeypatch.setattr(sql, "WALKED", 3)
+
+    walked, after = [], 0
+    while True:
+        wanted = await opened.store.files.want_all({LinkKind.VIDEO}, after)
+        walked.append(wanted.files)
+        if wanted.after is None:
+            break
+        after = wanted.after
+
+    assert walked == [3, 2, 0]
+    assert states(opened) == [(number, "video", "waiting") for number in numbers]
+    assert (await opened.store.files.want_all({LinkKind.VIDEO}, 0)).files == 0
+
+
+async def test_what_was_given_up_is_tried_again_where_somebody_asks(opened: Opened) -> None:
+    number = await end(opened, "a")
+    for ask in (
+        partial(opened.store.files.want, [number], VIDEO_AND_SRT),
+        partial(opened.store.files.want_all, VIDEO_AND_SRT, 0),
+    ):
+        [claim] = await take(opened)
+        assert await opened.store.files.fail(claim, "too large", 40, None)
+        assert await take(opened) == []
+
+        assert (await ask()).files == 1
+        [again] = await take(opened)
+        assert again.attempts == 0
+        assert await opened.store.files.give_back(again, NOON)
+
+
+async def test_what_is_archived_is_downloaded_again_only_where_that_is_said(opened: Opened) -> None:
+    number = await end(opened, "a")
+    [claim] = await take(opened)
+    await opened.store.files.keep(claim, THERE)
+
+    assert (await opened.store.files.want([number], VIDEO_AND_SRT)).files == 0
+    assert (await opened.store.files.want([number], VIDEO_AND_SRT, again=True)).files == 1
+    [again] = await take(opened)
+    assert again.location == THERE.location
+
+
+# Claims
+
+
+async def test_a_claim_tells_what_the_key_is_made_of_and_the_known_link(opened: Opened) -> None:
+    number = await end(opened, "a", title="Talk", output_language="German", srt_url=SRT)
+
+    claims = await take(opened)
+
+    assert {claim.kind: claim.url for claim in claims} == {LinkKind.VIDEO: URL, LinkKind.SRT: SRT}
+    claim = claims[0]
+    assert (claim.translation_id, claim.owner, claim.until) == (number, "one", NOON + LEASE)
+    assert (claim.video_translate_id, claim.title, claim.output_language) == ("a", "Talk", "German")
+    assert (claim.finished_at, claim.created_at) == (NOON, NOON)
+    assert URL not in repr(claims)
+    assert {state[2] for state in states(opened)} == {"downloading"}
+
+
+async def test_nobody_else_gets_a_claimed_file_until_the_claim_lapses(opened: Opened) -> None:
+    await end(opened, "a")
+    [first] = await take(opened)
+
+    assert await take(opened, owner="two") == []
+    [second] = await take(opened, owner="two", at=NOON + LEASE)
+
+    assert await opened.store.files.renew(first, NOON + 2 * LEASE) is None
+    assert not await opened.store.files.keep(first, THERE)
+    assert not await opened.store.files.fail(first, "late", 1, None)
+    assert not await opened.store.files.give_back(first, NOON)
+    assert await opened.store.files.keep(second, THERE)
+
+
+async def test_a_renewed_claim_holds_longer(opened: Opened) -> None:
+    await end(opened, "a")
+    [claim] = await take(opened)
+
+    renewed = await opened.store.files.renew(claim, NOON + 2 * LEASE)
+
+    assert renewed is not None
+    assert await take(opened, owner="two", at=NOON + LEASE) == []
+    assert not await opened.store.files.keep(claim, THERE)
+    assert await opened.store.files.keep(renewed, THERE)
+
+
+async def test_what_came_due_last_goes_first_and_never_more_than_asked(opened: Opened) -> None:
+    first, second, third = [await end(opened, name) for name in ("a", "b", "c")]
+    opened.sql(
+        "UPDATE archived_files SET next_attempt_at = '2026-11-23 11:00:00.000000'"
+        f" WHERE translation_id = {second}"
+    )
+    opened.sql(
+        "UPDATE archived_files SET next_attempt_at = '2026-11-23 10:00:00.000000'"
+        f" WHERE translation_id = {third}"
+    )
+
+    assert [claim.translation_id for claim in await take(opened, 2)] == [first, second]
+    assert [claim.translation_id for claim in await take(opened, 2)] == [third]
+
+
+async def test_a_claim_of_certain_translations_takes_no_others(opened: Opened) -> None:
+    await end(opened, "a")
+    wanted = await end(opened, "b")
+
+    assert [claim.translation_id for claim in await take(opened, of=[wanted])] == [wanted]
+
+
+async def test_what_is_not_due_or_was_reopened_is_not_taken(opened: Opened) -> None:
+    await end(opened, "a")
+    [claim] = await take(opened)
+    await opened.store.files.fail(claim, "the connection broke", 1, NOON + LEASE)
+    assert await take(opened) == []
+
+    await opened.store.apply([seen("a", Status.PENDING, Source.MANUAL)], RULES)
+    assert await take(opened, at=NOON + LEASE) == []
+
+    await end(opened, "a")
+    [again] = await take(opened, at=NOON + LEASE)
+    assert again.attempts == 1
+
+
+async def test_the_sole_runner_frees_what_a_killed_one_held(opened: Opened) -> None:
+    await end(opened, "a")
+    await take(opened)
+
+    await opened.store.free_claims()
+
+    assert len(await take(opened, owner="two")) == 1
+
+
+async def test_two_programs_at_once_never_get_the_same_file(opened: Opened) -> None:
+    for number in range(30):
+        await end(opened, f"id-{number}", srt_url=SRT)
+    with ExitStack() as stack:
+        other = Repository(opened.engines, lambda: NOON)
+        other.open()
+        stack.callback(other._writer.close)
+        stores: Sequence[Repository] = [opened.store, other]
+        claims = await asyncio.gather(
+            *(store.files.claim(NOON, 7, "me", LEASE) for store in stores for _ in range(6))
+        )
+
+    taken = [(claim.translation_id, claim.kind) for some in claims for claim in some]
+    assert len(taken) == len(set(taken)) == 60
+
+
+# What became of it
+
+
+async def test_a_kept_file_can_be_joined_with_its_translation(opened: Opened) -> None:
+    number = await end(opened, "a", title="Talk")
+    [claim] = await take(opened)
+
+    assert await opened.store.files.keep(claim, THERE)
+
+    assert opened.sql(
+        "SELECT t.title, f.location, f.bytes, f.sha256, f.content_type, f.state FROM translations t"
+        " JOIN archived_files f ON f.translation_id = t.id"
+    ) == [("Talk", "/archive/v.mp4", 7, "ab" * 32, "video/mp4", "archived")]
+    [row] = await opened.store.files.rows([number])
+    assert (row["video_translate_id"], row["archived_at"], row["claimed_by"]) == ("a", NOON, None)
+    assert row["next_attempt_at"] is None
+
+
+async def test_the_figures_count_what_is_missing_and_tell_the_oldest(opened: Opened) -> None:
+    assert await opened.store.files.oldest_missing() is None
+    for number in range(4):
+        await end(opened, f"id-{number}")
+    kept, failed, _ = await take(opened, 3)
+    await opened.store.files.keep(kept, THERE)
+    await opened.store.files.fail(failed, "too large", 1, None)
+    opened.sql(
+        "UPDATE archived_files SET finished_at = '2026-11-20 12:00:00.000000'"
+        f" WHERE translation_id = {failed.translation_id}"
+    )
+
+    assert await opened.store.files.counts(100) == {"waiting": 1, "downloading": 1, "failed": 1}
+    assert await opened.store.files.counts(0) == {"waiting": 0, "downloading": 0, "failed": 0}
+    assert await opened.store.files.oldest_missing() == NOON - timedelta(days=3)
+
+
+async def test_retention_waits_for_a_file_and_takes_its_row_along(opened: Opened) -> None:
+    numbers = [await end(opened, name) for name in ("a", "b", "c")]
+    for claim in await take(opened):
+        if claim.translation_id == numbers[0]:
+            await opened.store.files.keep(claim, THERE)
+    opened.sql("UPDATE translations SET next_poll_at = NULL, attention = NULL")
+
+    assert await opened.store.prune(Kind.TRANSLATIONS, NOON + LEASE, 10) == 1
+    assert sorted({state[0] for state in states(opened)}) == numbers[1:]
+
+
+# By an index, however many there are
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        partial(sql.claim, now=NOON, limit=2, owner="one", lease=LEASE, of=None),
+        partial(sql.counts, limit=10),
+        sql.oldest_missing,
+    ],
+)
+async def test_no_question_reads_what_is_archived(opened: Opened, ask: Callable[[Connection], Any]) -> None:
+    """Of 3,000 rows that are archived, and three that are not."""
+    fill(opened)
+    plans = []
+    with opened.engines.writer.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("ANALYZE archived_files")
+            connection.exec_driver_sql("ANALYZE translations")
+        for statement in said(connection, ask):
+            plans.append(plan(connection, statement))
+
+    assert plans
+    for one in plans:
+        assert re.search("ix_archived_files_(due|missing)", one), one
+
+
+def fill(opened: Opened) -> None:
+    rows = [
+        {"id": number, "video_translate_id": f"id-{number}", "status": "success", "next_poll_at": None}
+        for number in range(1, 3004)
+    ]
+    kept = {"state": "archived", "next_attempt_at": None, "archived_at": NOON}
+    waiting = {"state": "waiting", "next_attempt_at": NOON, "archived_at": None}
+    with opened.engines.writer.begin() as connection:
+        connection.execute(insert(translations), rows)
+        files = [
+            {"translation_id": row["id"], "kind": "video", "finished_at": NOON}
+            | (kept if isinstance(row["id"], int) and row["id"] <= 3000 else waiting)
+            for row in rows
+        ]
+        connection.execute(insert(archived_files), files)
+
+
+def said(connection: Connection, ask: Callable[[Connection], Any]) -> list[tuple[str, Any]]:
+    """The SELECTs that it makes, with what they are given."""
+
+    heard: list[tuple[str, Any]] = []
+
+    def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            heard.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", hear)
+    ask(connection)
+    event.remove(connection, "before_cursor_execute", hear)
+    return heard
+
+
+def plan(connection: Connection, said: tuple[str, Any]) -> str:
+    statement, parameters = said
+    explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+    return "\n".join(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))

@@ -1,0 +1,129 @@
+"""An archiver over a real database and a real folder, with a host and links that obey."""
+
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.archive.hosts import Counted, FakeFiles, FakeLinks, MovingClock
+from tracker.archive.archiver import Archiver, Limits
+from tracker.archive.bandwidth import Bandwidth
+from tracker.archive.fetcher import Fetcher
+from tracker.archive.places import Folder, Place
+from tracker.domain.cadence import Cadence
+from tracker.domain.file_names import KeyTemplate
+from tracker.domain.links import LinkKind
+from tracker.domain.observation import Details, Observation
+from tracker.domain.status import Source, Status
+from tracker.domain.verdict import judge
+from tracker.ports import Record
+from tracker.store import schema
+from tracker.store.engine import open_engines
+from tracker.store.repository import Repository
+
+TEMPLATE = KeyTemplate.parse(
+    "{finished_at:%Y/%m}/{title}-{output_language}-{video_translate_id}/{kind}.{extension}"
+)
+DEADLINE = 30.0
+FILM = random.Random(7).randbytes(1_500_000)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class Stage:
+    """All parts of an archive, and short ways to ask about them."""
+
+    root: Path
+    path: Path
+    store: Repository
+    clock: MovingClock
+    files: FakeFiles = field(default_factory=lambda: FakeFiles(every=FILM))
+    links: FakeLinks = field(default_factory=FakeLinks)
+    counted: Counted = field(default_factory=Counted)
+    limits: Limits = field(default_factory=lambda: Limits(2, None, 0))
+
+    def archiver(self, place: Place | None = None, owner: str = "host:1") -> Archiver:
+        return Archiver(
+            self.store.files,
+            Fetcher(self.files, self.links, Bandwidth(self.limits.bandwidth)),
+            place or Folder(self.root),
+            TEMPLATE,
+            self.clock,
+            owner=owner,
+            limits=self.limits,
+            figures=self.counted,
+        )
+
+    async def end(self, name: str = "7544", **told: Any) -> int:
+        """A translation that has succeeded; returns its number."""
+        details = Details(**({"url": "https://files.example/v.mp4", "title": "Talk"} | told))
+        seen = Observation(
+            source=Source.POLL,
+            observed_at=self.clock(),
+            video_translate_id=name,
+            status=Status.SUCCESS,
+            details=details,
+        )
+        [recorded] = await self.store.apply([Record(observation=seen)], partial(judge, cadence=Cadence()))
+        assert recorded.translation_id is not None
+        return recorded.translation_id
+
+    async def work(self, archiver: Archiver) -> None:
+        """Until nothing is under way and nothing due begins."""
+        await archiver.tick()
+        while archiver.under_way or archiver._tasks:
+            await archiver.idle(DEADLINE)
+            await archiver.tick()
+
+    def rows(self, columns: str = "kind, state") -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            asked = f"SELECT {columns} FROM archived_files ORDER BY translation_id, kind"
+            return connection.execute(asked).fetchall()
+
+    def sql(self, statement: str) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute(statement)
+
+    @property
+    def names(self) -> list[str]:
+        """Every file under its name, parts left out."""
+        found = (one.relative_to(self.root) for one in self.root.rglob("*") if one.is_file())
+        return sorted(str(one) for one in found if ".parts" not in one.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        return sorted(one.suffix for one in (self.root / ".parts").glob("*"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    path, root, clock = tmp_path / "tracker.db", tmp_path / "archive", MovingClock()
+    root.mkdir()
+    engines = open_engines(f"sqlite:///{path}")
+    schema.migrate(engines.writer)
+    store = Repository(engines, clock)
+    store.open()
+    store.archive = frozenset({LinkKind.VIDEO, LinkKind.SRT})
+    yield Stage(root, path, store, clock)
+    store.close()
+
+
+@pytest.fixture
+async def archiver(stage: Stage) -> AsyncIterator[Archiver]:
+    archiver = stage.archiver()
+    yield archiver
+    await archiver.stop(DEADLINE)
+
+
+HOUR = timedelta(hours=1)

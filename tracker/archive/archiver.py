@@ -1,0 +1,302 @@
+"""Claims files that are due, has them brought and put into their place, and notes what became of them."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from tracker.archive.fetcher import Fetcher
+from tracker.archive.hands import Hands
+from tracker.archive.holding import LEASE, UnderWay, held
+from tracker.archive.part import Part
+from tracker.archive.places import Complete, Place
+from tracker.archive.room import free_bytes
+from tracker.domain.archive import next_attempt
+from tracker.domain.file_names import FileFields, KeyTemplate
+from tracker.domain.links import LinkKind
+from tracker.errors import (
+    AccountError,
+    ArchiveError,
+    FileError,
+    FileTooLargeError,
+    HeyGenError,
+    KeyTakenError,
+    NoRoomError,
+    PartInUseError,
+    PlaceError,
+    RateLimitedError,
+    StoreError,
+    UnsafeLinkError,
+    UnwantedError,
+)
+from tracker.file_ports import Archived, ArchiveStore, FileClaim
+from tracker.ports import Clock
+
+log = structlog.get_logger("tracker.archive")
+
+ACCOUNT_PAUSE = timedelta(minutes=5)
+IN_USE_PAUSE = timedelta(minutes=1)
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=5)
+FOR_GOOD = (UnsafeLinkError, FileTooLargeError, KeyTakenError)
+
+Key = tuple[int, LinkKind]
+
+
+class ArchiveFigures(Protocol):
+    """Where counts go."""
+
+    def archived(self, kind: str, size: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`concurrency` files at once; `bandwidth`: bytes a second for all, None: as many as come; `min_free`
+    bytes of the disk are left to others."""
+
+    concurrency: int
+    bandwidth: int | None
+    min_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why nothing is begun, until when at least; `needed`: bytes that must be free before."""
+
+    error: ArchiveError
+    until: datetime
+    length: timedelta
+    needed: int | None = None
+
+
+class Archiver:
+    """Brings due files, `limits.concurrency` at a time. `owner` names this tracker in claims.
+
+    `template` makes the keys. `limits` may change at any time: see `set_limits`.
+    """
+
+    def __init__(
+        self,
+        store: ArchiveStore,
+        fetcher: Fetcher,
+        place: Place,
+        template: KeyTemplate,
+        clock: Clock,
+        *,
+        owner: str,
+        limits: Limits,
+        figures: ArchiveFigures,
+    ) -> None:
+        self._store, self._fetcher, self._place = store, fetcher, place
+        self._template, self._clock, self._owner = template, clock, owner
+        self._figures = figures
+        self._limits = limits
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._is_stopping = False
+        self.under_way: dict[Key, UnderWay] = {}
+        self.pause: Pause | None = None
+
+    def set_limits(self, limits: Limits) -> None:
+        """From now on; what is under way keeps the room on the disk that it was begun with."""
+        self._limits = limits
+        self._fetcher.bandwidth.set_limit(limits.bandwidth)
+
+    async def tick(self, of: Collection[int] | None = None) -> None:
+        """Begin what is due, of these translations (None: of any), as far as there is room for it.
+
+        Raises StoreError.
+        """
+        now = self._clock()
+        room = self._limits.concurrency - len(self._tasks)
+        if self._is_stopping or room <= 0 or self._is_paused(now):
+            return
+        if self.pause is not None:
+            room = min(room, 1)  # one tries whether it works again
+        for claim in await self._store.claim(now, room, self._owner, LEASE, of):
+            key = claim.translation_id, claim.kind
+            if key in self._tasks:  # its claim had lapsed, as while the database was away
+                await self._store.give_back(claim, now + IN_USE_PAUSE)
+                continue
+            one = UnderWay(claim)
+            task = asyncio.create_task(self._archive(one), name=f"archive {claim.translation_id}")
+            self.under_way[key], self._tasks[key] = one, task
+            task.add_done_callback(partial(self._ended, key))
+
+    async def idle(self, patience: float) -> None:
+        """Come back when something that is under way has ended, or after so many seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(patience)
+
+    async def stop(self, patience: float) -> None:
+        """Begin nothing more, give back what is under way: what has come of it is kept on the disk.
+
+        What is complete may still be put into its place, for so many seconds.
+        """
+        self._is_stopping = True
+        for one in self.under_way.values():
+            one.is_stopped = True
+        self._cancel_what_comes()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience)
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience)
+
+    def _cancel_what_comes(self) -> None:
+        for key, task in self._tasks.items():
+            if self.under_way[key].is_coming and task is not asyncio.current_task():
+                task.cancel()
+
+    def _ended(self, key: Key, _task: asyncio.Task[None]) -> None:
+        del self.under_way[key], self._tasks[key]
+
+    # One file
+
+    async def _archive(self, one: UnderWay) -> None:
+        try:
+            async with held(self._store, one, self._clock):
+                await self._bring(one)
+        except asyncio.CancelledError:
+            one.is_stopped = True
+            with suppress(StoreError):
+                async with one.writing:
+                    await self._store.give_back(one.claim, self._clock())
+        except StoreError as error:
+            log.warning("file not archived yet", **_named(one.claim), error=str(error))
+        except Exception:  # its claim lapses, and then it is tried again
+            log.exception("file not archived yet", **_named(one.claim))
+
+    async def _bring(self, one: UnderWay) -> None:
+        begun = 0
+        try:
+            async with self._opened_part(one) as (part, hands):
+                begun = one.done
+                await self._fetcher.fetch(one.claim, part, hands, one.told)
+                one.is_coming = False
+                archived = await hands.do(self._publish, one, part)
+                async with one.writing:
+                    is_ours = await self._store.keep(one.claim, archived)
+                if is_ours:
+                    await hands.do(part.remove)
+                    self._tell(one.claim, archived)
+        except PartInUseError:
+            await self._put_off(one, IN_USE_PAUSE)
+        except UnwantedError:
+            await self._put_off(one, timedelta())
+        except (NoRoomError, PlaceError) as error:
+            await self._put_off(one, timedelta())
+            await self._pause_for(error)
+        except AccountError as error:
+            asked = error.retry_after if isinstance(error, RateLimitedError) else None
+            await self._put_off(one, timedelta(seconds=asked) if asked else ACCOUNT_PAUSE)
+        except (FileError, HeyGenError, KeyTakenError) as error:
+            await self._note(one, error, came=one.done > begun)
+
+    @asynccontextmanager
+    async def _opened_part(self, one: UnderWay) -> AsyncIterator[tuple[Part, Hands]]:
+        of = f"{one.claim.kind} of {one.claim.video_translate_id}"
+        name = f"{hashlib.sha256(of.encode(errors='surrogatepass')).hexdigest()[:32]}-{one.claim.kind}"
+        part, hands = Part(self._place.spool, name, of, self._limits.min_free), Hands()
+        try:
+            await hands.do(self._place.prepare)
+            await hands.do(part.open)
+            one.told(part.length, part.note.size)
+            yield part, hands
+        finally:
+            await hands.do(part.close)
+            hands.rest()
+
+    def _publish(self, one: UnderWay, part: Part) -> Archived:
+        """In the part's thread: a bucket takes long, and so does a slow disk."""
+        complete = Complete(
+            path=part.path,
+            key=self._template.key_of(_fields(one.claim, part.note.extension)),
+            size=part.length,
+            sha256=part.sha256,
+            content_type=part.note.content_type,
+            of=part.note.of,
+            known=one.claim.location,
+            stopped=lambda: one.is_stopped,
+        )
+        location = self._place.publish(complete)
+        return Archived(location, part.length, part.sha256, part.note.content_type)
+
+    def _tell(self, claim: FileClaim, archived: Archived) -> None:
+        self._figures.archived(claim.kind, archived.bytes)
+        log.info("file archived", **_named(claim), location=archived.location, bytes=archived.bytes)
+        if self.pause is not None:
+            log.info("archive goes on")
+            self.pause = None
+
+    # What went wrong
+
+    async def _note(self, one: UnderWay, error: Exception, *, came: bool) -> None:
+        """Of this very file; where something came of it at all, the waits begin anew."""
+        attempts = 1 if came else one.claim.attempts + 1
+        due = None if isinstance(error, FOR_GOOD) else next_attempt(attempts, self._clock())
+        async with one.writing:
+            await self._store.fail(one.claim, str(error), attempts, due)
+        tell = log.error if due is None else log.warning
+        tell(
+            "file not archived" if due is None else "file not archived yet",
+            **_named(one.claim),
+            error=str(error),
+        )
+
+    async def _put_off(self, one: UnderWay, wait: timedelta) -> None:
+        async with one.writing:
+            await self._store.give_back(one.claim, self._clock() + wait)
+
+    async def _pause_for(self, error: NoRoomError | PlaceError) -> None:
+        """Nothing can be kept at present, whichever file it is."""
+        now, before = self._clock(), self.pause
+        length = min(LONGEST_PAUSE, before.length * 2) if before else SHORTEST_PAUSE
+        needed = error.needed if isinstance(error, NoRoomError) else None
+        self.pause = Pause(error, now + length, length, needed)
+        if before is None or type(before.error) is not type(error):
+            log.warning("archive paused", reason=str(error))
+        if needed is not None:
+            self._cancel_what_comes()
+
+    def _is_paused(self, now: datetime) -> bool:
+        """True until it is worth trying again: where the disk was full, once there is room enough."""
+        if self.pause is None:
+            return False
+        if self.pause.needed is None:
+            return now < self.pause.until
+        try:
+            return free_bytes(_nearest(self._place.spool)) < self.pause.needed
+        except OSError:
+            return now < self.pause.until
+
+
+def _fields(claim: FileClaim, extension: str) -> FileFields:
+    return FileFields(
+        video_translate_id=claim.video_translate_id,
+        kind=claim.kind,
+        extension=extension,
+        finished_at=claim.finished_at,
+        created_at=claim.created_at,
+        title=claim.title,
+        output_language=claim.output_language,
+        input_language=claim.input_language,
+        callback_id=claim.callback_id,
+    )
+
+
+def _named(claim: FileClaim) -> dict[str, str]:
+    return {"video_translate_id": claim.video_translate_id, "kind": str(claim.kind)}
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the one above it that is there."""
+    return next((one for one in (folder, *folder.parents) if one.exists()), folder)

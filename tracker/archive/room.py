@@ -1,0 +1,45 @@
+"""Room on the disk, and what the operating system refuses, in words for people."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracker.errors import NoRoomError, PlaceError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def free_bytes(folder: Path) -> int:
+    """What the disk of this folder has left for us; raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def check_room(folder: Path, min_free: int, coming: int, missing: int = 0) -> None:
+    """Raise NoRoomError where so many bytes more would leave less than `min_free`.
+
+    `missing`: all that is still to come, which must find room before it is worth going on.
+    """
+    with in_words(folder):
+        free = free_bytes(folder)
+    if free - max(0, coming) < min_free:
+        raise NoRoomError(
+            f"the disk of {folder} has {free} bytes left, and TRACKER_ARCHIVE_MIN_FREE leaves {min_free} "
+            "to others; make room, or set it lower",
+            needed=min_free + max(coming, missing),
+        )
+
+
+@contextmanager
+def in_words(folder: Path, needed: int = 0) -> Iterator[None]:
+    """Turn OSError into NoRoomError or PlaceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=needed) from error
+        raise PlaceError(
+            f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}"
+        ) from error

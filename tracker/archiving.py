@@ -1,0 +1,86 @@
+"""Puts the archive together as the settings say: its place, its limits, the file hosts."""
+
+from datetime import datetime
+from pathlib import Path
+
+from tracker.archive.archiver import ArchiveFigures, Archiver, Limits
+from tracker.archive.bandwidth import Bandwidth
+from tracker.archive.bucket import Bucket, BucketSettings
+from tracker.archive.fetcher import Fetcher
+from tracker.archive.places import Folder, Place
+from tracker.domain.archive import Destination
+from tracker.domain.file_hosts import FileHosts
+from tracker.errors import SettingsError
+from tracker.file_ports import ArchiveStore, Files, Links, Missing
+from tracker.files.client import FileClient
+from tracker.ports import Clock
+from tracker.settings import Settings
+from tracker.store.repository import Repository
+
+MOST_MISSING = 10_000  # files that figures count to
+
+
+def open_files(settings: Settings) -> FileClient:
+    """The client for file hosts, to be entered; it goes nowhere else."""
+    hosts = FileHosts(settings.file_hosts, settings.file_hosts_unsafe)
+    return FileClient(hosts, max_bytes=settings.archive_max_bytes)
+
+
+def open_archiver(
+    settings: Settings,
+    repository: Repository,
+    files: Files,
+    links: Links,
+    clock: Clock,
+    figures: ArchiveFigures,
+    *,
+    owner: str,
+) -> Archiver:
+    """The archiver; from now on each end that is stored leaves rows for its files. Raises SettingsError."""
+    if settings.archive is None:
+        raise SettingsError("TRACKER_ARCHIVE: is not set; example: /srv/heygen")
+    repository.archive = settings.archive_kinds.kinds
+    limits = limits_of(settings)
+    return Archiver(
+        repository.files,
+        Fetcher(files, links, Bandwidth(limits.bandwidth)),
+        _place(settings, settings.archive),
+        settings.archive_key,
+        clock,
+        owner=owner,
+        limits=limits,
+        figures=figures,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What may change while it runs."""
+    return Limits(settings.archive_concurrency, settings.archive_bandwidth, settings.archive_min_free)
+
+
+async def missing(store: ArchiveStore, now: datetime) -> Missing:
+    """What is wanted and not archived; raises StoreError."""
+    oldest = await store.oldest_missing()
+    age = (now - oldest).total_seconds() if oldest else 0.0
+    return Missing(await store.counts(MOST_MISSING), age)
+
+
+def _place(settings: Settings, destination: Destination) -> Place:
+    if destination.path is not None:
+        return Folder(Path(destination.path))
+    spool, access, secret = (
+        settings.archive_spool,
+        settings.archive_s3_access_key,
+        settings.archive_s3_secret_key,
+    )
+    assert spool is not None  # the settings see to it
+    bucket = BucketSettings(
+        bucket=destination.bucket,
+        prefix=destination.prefix,
+        endpoint=settings.archive_s3_endpoint,
+        region=settings.archive_s3_region,
+        access_key=access.get_secret_value() if access else None,
+        secret_key=secret.get_secret_value() if secret else None,
+        allow_http=settings.archive_s3_allow_http,
+    )
+    return Bucket(bucket, spool)

@@ -1,0 +1,105 @@
+"""The async face of `archived_files`, beside that of the translations."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from tracker.domain.links import LinkKind
+from tracker.file_ports import Archived, FileClaim, Wanted
+from tracker.ports import Clock
+from tracker.store import archived_files
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Runs one piece of work in a transaction."""
+
+    def __call__(self, run: Callable[[Connection], T], /) -> Awaitable[T]: ...
+
+
+class FileDesk:
+    """The ArchiveStore of a repository, which hands it its ways to read and to write."""
+
+    def __init__(self, read: Run, write: Run, clock: Clock) -> None:
+        self._read, self._write, self._clock = read, write, clock
+
+    async def claim(
+        self, now: datetime, limit: int, owner: str, lease: timedelta, of: Collection[int] | None = None
+    ) -> list[FileClaim]:
+        """Take at most `limit` due files that nobody holds, of these translations (None: of any)."""
+        run = partial(archived_files.claim, now=now, limit=limit, owner=owner, lease=lease, of=of)
+        return await self._write(run)
+
+    async def renew(self, claim: FileClaim, until: datetime) -> FileClaim | None:
+        """The claim, longer; None where it has lapsed and somebody else may hold it."""
+        return await self._write(partial(archived_files.renew, held=claim, until=until))
+
+    async def give_back(self, claim: FileClaim, next_attempt_at: datetime) -> bool:
+        """Nothing was learnt about the file itself; False where the claim is no longer ours."""
+        return await self._write(
+            partial(archived_files.give_back, held=claim, next_attempt_at=next_attempt_at)
+        )
+
+    async def keep(self, claim: FileClaim, archived: Archived) -> bool:
+        """It is there; False where the claim is no longer ours."""
+        return await self._write(
+            partial(archived_files.keep, held=claim, archived=archived, now=self._clock())
+        )
+
+    async def fail(
+        self, claim: FileClaim, error: str, attempts: int, next_attempt_at: datetime | None
+    ) -> bool:
+        """Why it is not there, and when to try again (None: never); False: the claim is no longer ours."""
+        return await self._write(
+            partial(
+                archived_files.fail,
+                held=claim,
+                error=error,
+                attempts=attempts,
+                next_attempt_at=next_attempt_at,
+            )
+        )
+
+    async def want(
+        self, translation_ids: Sequence[int], kinds: Collection[LinkKind], *, again: bool = False
+    ) -> Wanted:
+        """Make what these translations have due, also what was given up; `again`: what is archived, too."""
+        return await self._write(
+            partial(
+                archived_files.want,
+                translation_ids=translation_ids,
+                kinds=kinds,
+                now=self._clock(),
+                again=again,
+            )
+        )
+
+    async def want_all(self, kinds: Collection[LinkKind], after: int) -> Wanted:
+        """The same for a few of all translations, from behind the number `after` on."""
+        return await self._write(
+            partial(archived_files.want_all, kinds=kinds, after=after, now=self._clock())
+        )
+
+    async def rows(self, translation_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows of these translations, ordered by number and kind."""
+        return await self._read(partial(archived_files.rows_of, translation_ids=translation_ids))
+
+    async def failed(self, limit: int) -> list[dict[str, Any]]:
+        """At most so many rows of those that were given up, the oldest translations first."""
+        return await self._read(partial(archived_files.failed, limit=limit))
+
+    async def counts(self, limit: int) -> Mapping[str, int]:
+        """How many files wait, are downloaded, and have failed; it counts no further than to `limit`."""
+        return await self._read(partial(archived_files.counts, limit=limit))
+
+    async def oldest_missing(self) -> datetime | None:
+        """When the translation ended that has waited longest for a file; None where none waits."""
+        return await self._read(archived_files.oldest_missing)
+
+    async def free_claims(self) -> None:
+        """Give back what a killed predecessor still held; only for the sole runner of a SQLite file."""
+        await self._write(archived_files.free_all)
