@@ -10,7 +10,10 @@ from tracker.errors import NoRoomError, PlaceError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-WAY_OUT = "; its user needs the right to, and under systemd ReadWritePaths= as well: docs/archive.md has the commands"
+WAY_OUT = (
+    "; its user needs the right to, and under systemd ReadWritePaths= as well: "
+    "docs/archive.md has the commands"
+)
 
 
 def free_bytes(folder: Path) -> int:
