@@ -9,6 +9,11 @@ from pathlib import Path
 from tracker.errors import NoRoomError, PlaceError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+WAY_OUT = (
+    "; its user needs the right to, and under systemd ReadWritePaths= as well: "
+    "docs/archive.md has the commands"
+)
 
 
 def free_bytes(folder: Path) -> int:
@@ -40,6 +45,7 @@ def in_words(folder: Path, needed: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=needed) from error
+        way_out = WAY_OUT if error.errno in REFUSED else ""
         raise PlaceError(
-            f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}"
+            f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}{way_out}"
         ) from error

@@ -10,10 +10,8 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Row,
-    Select,
     and_,
     case,
-    func,
     or_,
     select,
     tuple_,
@@ -29,7 +27,6 @@ from tracker.ports import Recorded
 from tracker.store.tables import archived_files, translations
 
 WALKED = 1000  # translations in one transaction
-COUNTED = (FileState.WAITING, FileState.DOWNLOADING, FileState.FAILED)
 
 columns = archived_files.c
 KEY = tuple_(columns.translation_id, columns.kind)
@@ -46,9 +43,6 @@ TOLD = [
     )
 ]
 IS_MISSING = columns.archived_at.is_(None)  # as the index says it
-ROWS: Select[Any] = select(translations.c.video_translate_id, translations.c.title, *columns).join(
-    translations, translations.c.id == columns.translation_id
-)
 FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
 LINK = case({kind: translations.c[kind.column] for kind in LinkKind}, value=columns.kind)
 
@@ -79,7 +73,7 @@ def want(
     now: datetime,
     again: bool,
 ) -> Wanted:
-    """Make what these have due, also what was given up; `again`: what is archived, too."""
+    """Make what these have due, also what was put off or given up; `again`: what is archived, too."""
     found = select(translations.c.id, translations.c.finished_at, *LINKS).where(
         translations.c.id.in_(translation_ids), translations.c.status == Status.SUCCESS
     )
@@ -115,12 +109,13 @@ def _want(
             if row._mapping[kind.column] is not None
         ],
     )
-    given_up = (
+    later = and_(columns.state == FileState.WAITING, columns.next_attempt_at > now)
+    put_off = (
         columns.translation_id.in_([row.id for row in rows]),
-        columns.state == FileState.FAILED,
+        or_(columns.state == FileState.FAILED, later),
         columns.kind.in_(kinds),
     )
-    return count + _make_due(connection, given_up, now)
+    return count + _make_due(connection, put_off, now)
 
 
 def _new_row(translation_id: int, kind: LinkKind, finished_at: datetime, now: datetime) -> dict[str, object]:
@@ -261,45 +256,3 @@ def free_all(connection: Connection) -> None:
         .where(IS_MISSING, columns.state == FileState.DOWNLOADING)
         .values(state=FileState.WAITING, **FREE)
     )
-
-
-# What people and figures read
-
-
-def rows_of(connection: Connection, *, translation_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """The rows of these translations with their ids, ordered by number and kind."""
-    found = ROWS.where(columns.translation_id.in_(translation_ids))
-    return _as_dicts(connection, found.order_by(columns.translation_id, columns.kind))
-
-
-def failed(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
-    """At most so many rows of those that were given up, the oldest translations first."""
-    found = ROWS.where(IS_MISSING, columns.state == FileState.FAILED)
-    return _as_dicts(connection, found.order_by(columns.finished_at).limit(limit))
-
-
-def _as_dicts(connection: Connection, found: Select[Any]) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in connection.execute(found)]
-
-
-def counts(connection: Connection, *, limit: int) -> dict[str, int]:
-    """How many files are in each state but archived; it counts no further than to `limit`."""
-    found = {}
-    for state in COUNTED:
-        some = select(columns.kind).where(IS_MISSING, columns.state == state).limit(limit)
-        found[str(state)] = connection.scalar(select(func.count()).select_from(some.subquery())) or 0
-    return found
-
-
-def oldest_missing(connection: Connection) -> datetime | None:
-    """When the translation ended that has waited longest for a file, given up or not."""
-    ends = [
-        connection.scalar(
-            select(columns.finished_at)
-            .where(IS_MISSING, columns.state == state)
-            .order_by(columns.finished_at)
-            .limit(1)
-        )
-        for state in COUNTED
-    ]
-    return min((end for end in ends if end is not None), default=None)
