@@ -115,6 +115,48 @@ async def test_a_renewed_link_leaves_an_archived_file_as_it_is(opened: Opened) -
     assert [state[2] for state in states(opened)] == ["archived"]
 
 
+async def test_a_renewed_link_of_an_end_from_before_the_archive_brings_no_row(opened: Opened) -> None:
+    opened.store.archive = frozenset()
+    number = await end(opened, "a")
+    opened.store.archive = VIDEO_AND_SRT
+
+    await end(opened, "a", url=f"{URL}?Signature=new")
+    assert states(opened) == []
+    await end(opened, "a", srt_url=SRT)
+    assert states(opened) == [(number, "srt", "waiting")]
+
+
+async def test_nobody_waits_for_the_files_of_a_success_that_was_none(opened: Opened) -> None:
+    archived, other = await end(opened, "a"), await end(opened, "b")
+    [claim] = await take(opened, of=[archived])
+    await opened.store.files.keep(claim, THERE)
+    [asked] = await take(opened, of=[other])
+
+    for name in ("a", "b"):
+        told = [seen(name, Status.PENDING, Source.MANUAL), seen(name, Status.FAILED)]
+        await opened.store.apply(told, RULES)
+
+    assert opened.sql("SELECT DISTINCT status FROM translations") == [("failed",)]
+    assert states(opened) == [(archived, "video", "archived")]
+    assert not await opened.store.files.keep(asked, THERE)
+    assert await opened.store.files.oldest_missing() is None
+
+
+async def test_one_that_was_asked_for_again_and_is_a_success_no_more_is_known_by_its_place(
+    opened: Opened,
+) -> None:
+    number = await end(opened, "a")
+    [claim] = await take(opened)
+    await opened.store.files.keep(claim, THERE)
+    await opened.store.files.want([number], VIDEO_AND_SRT, again=True)
+
+    await opened.store.apply([seen("a", Status.PENDING, Source.MANUAL)], RULES)
+
+    assert opened.sql("SELECT state, location, error FROM archived_files") == [
+        ("failed", THERE.location, sql.LEFT)
+    ]
+
+
 async def test_with_the_archive_off_no_end_brings_a_row(opened: Opened) -> None:
     opened.store.archive = frozenset()
     await end(opened, "a")
@@ -158,6 +200,31 @@ async def test_what_was_given_up_is_tried_again_where_somebody_asks(opened: Open
         [again] = await take(opened)
         assert again.attempts == 0
         assert await opened.store.files.give_back(again, NOON)
+
+
+async def test_what_was_put_off_for_long_is_due_at_once_where_somebody_asks(opened: Opened) -> None:
+    number = await end(opened, "a")
+    [claim] = await take(opened)
+    assert await opened.store.files.fail(claim, "HTTP 500", 12, NOON + timedelta(hours=6))
+
+    assert (await opened.store.files.want([number], VIDEO_AND_SRT)).files == 1
+
+    [again] = await take(opened)
+    assert again.attempts == 0
+
+
+async def test_what_brings_nothing_again_and_again_is_without_hope_for_now(opened: Opened) -> None:
+    files = opened.store.files
+    assert not await files.has_hope(2)
+    await end(opened, "a")
+    assert await files.has_hope(2)
+    [claim] = await take(opened)
+    assert await files.has_hope(2)
+    await files.fail(claim, "HTTP 500", 2, NOON + timedelta(hours=6))
+
+    assert not await files.has_hope(2)
+    assert [row["error"] for row in await files.not_there(2, 10)] == ["HTTP 500"]
+    assert await files.not_there(3, 10) == []
 
 
 async def test_what_is_archived_is_downloaded_again_only_where_that_is_said(opened: Opened) -> None:
@@ -247,7 +314,7 @@ async def test_what_is_not_due_or_was_reopened_is_not_taken(opened: Opened) -> N
 
     await end(opened, "a")
     [again] = await take(opened, at=NOON + LEASE)
-    assert again.attempts == 1
+    assert again.attempts == 0
 
 
 async def test_the_sole_runner_frees_what_a_killed_one_held(opened: Opened) -> None:

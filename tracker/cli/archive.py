@@ -83,7 +83,12 @@ def archive(
         print_json(rows)
     missing = [row for row in rows if row["state"] != FileState.ARCHIVED]
     _tell_missing(missing)
-    raise typer.Exit(Exit.FAILED if missing else Exit.OK)
+    without = set(ids or ()) - {row["video_translate_id"] for row in rows}
+    for one in sorted(without):
+        err.print(
+            f"[red]nothing to archive:[/] {shown(one)}: HeyGen has named no file of TRACKER_ARCHIVE_KINDS"
+        )
+    raise typer.Exit(Exit.FAILED if missing or without else Exit.OK)
 
 
 async def _archive_some(
@@ -122,10 +127,9 @@ async def _archive_all(core: Core, archiver: Archiver, *, silent: bool) -> list[
         err.print(f"{count} more files are to be archived")
     with _view(silent=silent) as view:
         while True:
-            left = await files.counts(limit=1)
             view.update((), archiver.under_way.values())
-            if not left[FileState.WAITING] and not left[FileState.DOWNLOADING] and not archiver.under_way:
-                return await files.failed(SHOWN)
+            if not archiver.under_way and not await files.has_hope(PATIENCE):
+                return await files.not_there(PATIENCE, SHOWN)
             await _go_on(archiver, None)
 
 

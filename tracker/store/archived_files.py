@@ -13,6 +13,8 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    delete,
+    exists,
     func,
     or_,
     select,
@@ -29,6 +31,7 @@ from tracker.ports import Recorded
 from tracker.store.tables import archived_files, translations
 
 WALKED = 1000  # translations in one transaction
+LEFT = "the translation is no success any more"
 COUNTED = (FileState.WAITING, FileState.DOWNLOADING, FileState.FAILED)
 
 columns = archived_files.c
@@ -59,15 +62,30 @@ LINK = case({kind: translations.c[kind.column] for kind in LinkKind}, value=colu
 def want_recorded(
     connection: Connection, recorded: Iterable[Recorded], kinds: Collection[LinkKind], now: datetime
 ) -> None:
-    """A row for each wanted file of the successes among what was just stored."""
+    """A row for each wanted file of the successes among what was just stored; none where one was left."""
+    told = [one for one in recorded if one.translation_id is not None]
     _add(
         connection,
         [
-            _new_row(one.translation_id, kind, one.finished_at or now, now)
-            for one in recorded
+            _new_row(cast("int", one.translation_id), kind, one.finished_at or now, now)
+            for one in sorted(told, key=lambda one: one.translation_id or 0)  # in one order: no deadlock
             for kind in sorted(one.links & set(kinds))
-            if one.translation_id is not None
         ],
+    )
+    ends = {one.translation_id: one.change.new for one in told if one.change is not None}
+    left = {one.translation_id for one in told if one.change is not None and one.change.old is Status.SUCCESS}
+    if lost := [number for number in left if ends[number] is not Status.SUCCESS]:
+        _give_up(connection, lost)
+
+
+def _give_up(connection: Connection, translation_ids: Collection[int | None]) -> None:
+    """They are no success any more: nobody waits for their files. Where one of them is, is still known."""
+    theirs = (columns.translation_id.in_(translation_ids), IS_MISSING)
+    connection.execute(delete(archived_files).where(*theirs, columns.location.is_(None)))
+    connection.execute(
+        update(archived_files)
+        .where(*theirs)
+        .values(state=FileState.FAILED, error=LEFT, next_attempt_at=None, **FREE)
     )
 
 
@@ -79,7 +97,7 @@ def want(
     now: datetime,
     again: bool,
 ) -> Wanted:
-    """Make what these have due, also what was given up; `again`: what is archived, too."""
+    """Make what these have due now, also what was put off or given up; `again`: what is archived, too."""
     found = select(translations.c.id, translations.c.finished_at, *LINKS).where(
         translations.c.id.in_(translation_ids), translations.c.status == Status.SUCCESS
     )
@@ -115,12 +133,13 @@ def _want(
             if row._mapping[kind.column] is not None
         ],
     )
-    given_up = (
+    waits_long = and_(columns.state == FileState.WAITING, columns.next_attempt_at > now)
+    put_off = (
         columns.translation_id.in_([row.id for row in rows]),
-        columns.state == FileState.FAILED,
+        or_(columns.state == FileState.FAILED, waits_long),
         columns.kind.in_(kinds),
     )
-    return count + _make_due(connection, given_up, now)
+    return count + _make_due(connection, put_off, now)
 
 
 def _new_row(translation_id: int, kind: LinkKind, finished_at: datetime, now: datetime) -> dict[str, object]:
@@ -272,9 +291,22 @@ def rows_of(connection: Connection, *, translation_ids: Sequence[int]) -> list[d
     return _as_dicts(connection, found.order_by(columns.translation_id, columns.kind))
 
 
-def failed(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
-    """At most so many rows of those that were given up, the oldest translations first."""
-    found = ROWS.where(IS_MISSING, columns.state == FileState.FAILED)
+def has_hope(connection: Connection, *, patience: int) -> bool:
+    """Whether any file still comes, or may come: not so many attempts in a row have brought nothing."""
+    comes = select(columns.kind).where(IS_MISSING, columns.state == FileState.DOWNLOADING)
+    may_come = (
+        select(columns.kind)
+        .join(translations, translations.c.id == columns.translation_id)
+        .where(IS_MISSING, columns.state == FileState.WAITING, columns.attempts < patience)
+        .where(translations.c.status == Status.SUCCESS, translations.c.video_translate_id.is_not(None))
+    )
+    return any(connection.scalar(select(exists(some))) for some in (comes, may_come))
+
+
+def not_there(connection: Connection, *, patience: int, limit: int) -> list[dict[str, Any]]:
+    """At most so many rows of those that were given up, or have failed so often, the oldest first."""
+    for_now = and_(columns.state == FileState.WAITING, columns.attempts >= patience)
+    found = ROWS.where(IS_MISSING, or_(columns.state == FileState.FAILED, for_now))
     return _as_dicts(connection, found.order_by(columns.finished_at).limit(limit))
 
 

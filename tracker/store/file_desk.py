@@ -67,7 +67,7 @@ class FileDesk:
     async def want(
         self, translation_ids: Sequence[int], kinds: Collection[LinkKind], *, again: bool = False
     ) -> Wanted:
-        """Make what these translations have due, also what was given up; `again`: what is archived, too."""
+        """Make what these have due now, also what was put off or given up; `again`: what is archived, too."""
         return await self._write(
             partial(
                 archived_files.want,
@@ -88,9 +88,13 @@ class FileDesk:
         """The rows of these translations, ordered by number and kind."""
         return await self._read(partial(archived_files.rows_of, translation_ids=translation_ids))
 
-    async def failed(self, limit: int) -> list[dict[str, Any]]:
-        """At most so many rows of those that were given up, the oldest translations first."""
-        return await self._read(partial(archived_files.failed, limit=limit))
+    async def has_hope(self, patience: int) -> bool:
+        """Whether any file still comes, or may come: not so many attempts in a row have brought nothing."""
+        return await self._read(partial(archived_files.has_hope, patience=patience))
+
+    async def not_there(self, patience: int, limit: int) -> list[dict[str, Any]]:
+        """At most so many rows of those that were given up, or have failed so often, the oldest first."""
+        return await self._read(partial(archived_files.not_there, patience=patience, limit=limit))
 
     async def counts(self, limit: int) -> Mapping[str, int]:
         """How many files wait, are downloaded, and have failed; it counts no further than to `limit`."""
