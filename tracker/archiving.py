@@ -1,7 +1,9 @@
 """Puts the archive together as the settings say: its place, its limits, the file hosts."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from tracker.archive.archiver import ArchiveFigures, Archiver, Limits
 from tracker.archive.bandwidth import Bandwidth
@@ -11,7 +13,7 @@ from tracker.archive.places import Folder, Place
 from tracker.domain.archive import Destination
 from tracker.domain.file_hosts import FileHosts
 from tracker.errors import SettingsError
-from tracker.file_ports import ArchiveStore, Files, Links, Missing
+from tracker.file_ports import ArchiveStore, Download, Files, Links, Missing
 from tracker.files.client import FileClient
 from tracker.ports import Clock
 from tracker.settings import Settings
@@ -20,10 +22,37 @@ from tracker.store.repository import Repository
 MOST_MISSING = 10_000  # files that figures count to
 
 
-def open_files(settings: Settings) -> FileClient:
-    """The client for file hosts, to be entered; it goes nowhere else."""
-    hosts = FileHosts(settings.file_hosts, settings.file_hosts_unsafe)
-    return FileClient(hosts, max_bytes=settings.archive_max_bytes)
+class FilesAtNeed:
+    """The client for file hosts, which goes nowhere else; made when a file is wanted: few verbs want one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._hosts = FileHosts(settings.file_hosts, settings.file_hosts_unsafe)
+        self._max_bytes = settings.archive_max_bytes
+        self._client: FileClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    @property
+    def client(self) -> FileClient:
+        """The one client."""
+        if self._client is None:
+            self._client = FileClient(self._hosts, max_bytes=self._max_bytes)
+        return self._client
+
+    def open(
+        self, url: str, *, offset: int = 0, validator: str | None = None
+    ) -> AbstractAsyncContextManager[Download]:
+        """See `Files`."""
+        return self.client.open(url, offset=offset, validator=validator)
+
+    async def check(self, url: str) -> None:
+        """See `Files`."""
+        await self.client.check(url)
 
 
 def open_archiver(

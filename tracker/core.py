@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from tracker import logs
 from tracker.archive.archiver import Archiver
-from tracker.archiving import limits_of, missing, open_archiver, open_files
+from tracker.archiving import FilesAtNeed, limits_of, missing, open_archiver
 from tracker.domain.cadence import Cadence
 from tracker.domain.retention import Keep
 from tracker.errors import StoreError
@@ -174,7 +174,7 @@ async def open_core(
     stack.push_async_callback(_leave, poller)
     retention = Retention(repository, _keep(settings), clock, metrics.pruned)
     freshness = Freshness(settings.keep_links_fresh)
-    hosts = files if files is not None else await stack.enter_async_context(open_files(settings))
+    hosts = files if files is not None else await stack.enter_async_context(FilesAtNeed(settings))
     links = FreshLinks(repository, poller, hosts, metrics, clock, freshness)
     core = Core(settings, repository, tracker, poller, metrics, keyring, retention, links, heygen=None)
     if settings.archive is not None:

@@ -135,10 +135,10 @@ class ArchiveError(TrackerError):
 class NoRoomError(ArchiveError):
     """The disk is full, or would have less room than the settings leave it.
 
-    `needed`: bytes that must be free before it is worth trying again.
+    `needed`: bytes that must be free before it is worth trying again; None: only trying tells.
     """
 
-    def __init__(self, message: str, needed: int) -> None:
+    def __init__(self, message: str, needed: int | None) -> None:
         super().__init__(message)
         self.needed = needed
 

@@ -177,7 +177,7 @@ class ArchiveStore(Protocol):
     async def want(
         self, translation_ids: Sequence[int], kinds: Collection[LinkKind], *, again: bool = False
     ) -> Wanted:
-        """Make what these translations have due, also what was put off or given up; `again`: all."""
+        """Make what these have due now, also what was put off or given up; `again`: what is archived, too."""
         ...
 
     async def want_all(self, kinds: Collection[LinkKind], after: int) -> Wanted:

@@ -23,6 +23,7 @@ from tracker.errors import (
     LinkRefusedError,
     NotFinishedError,
     NotFoundError,
+    StoreError,
     TrackerError,
     TransientError,
 )
@@ -147,7 +148,7 @@ class FreshLinks:
                     seen = await self._asker.ask(row["id"], row["poll_count"])
             if seen is not None:
                 _raise_problem(seen)
-        except AccountError:  # which costs no question, and may be over in a moment
+        except (AccountError, StoreError):  # which cost no question, and may be over in a moment
             self._figures.link_not_renewed(Freshness.ON_DEMAND)
             raise
         except TrackerError as error:

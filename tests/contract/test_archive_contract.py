@@ -116,6 +116,48 @@ async def test_a_renewed_link_leaves_an_archived_file_as_it_is(opened: Opened) -
     assert [state[2] for state in states(opened)] == ["archived"]
 
 
+async def test_a_renewed_link_of_an_end_from_before_the_archive_brings_no_row(opened: Opened) -> None:
+    opened.store.archive = frozenset()
+    number = await end(opened, "a")
+    opened.store.archive = VIDEO_AND_SRT
+
+    await end(opened, "a", url=f"{URL}?Signature=new")
+    assert states(opened) == []
+    await end(opened, "a", srt_url=SRT)
+    assert states(opened) == [(number, "srt", "waiting")]
+
+
+async def test_nobody_waits_for_the_files_of_a_success_that_was_none(opened: Opened) -> None:
+    archived, other = await end(opened, "a"), await end(opened, "b")
+    [claim] = await take(opened, of=[archived])
+    await opened.store.files.keep(claim, THERE)
+    [asked] = await take(opened, of=[other])
+
+    for name in ("a", "b"):
+        told = [seen(name, Status.PENDING, Source.MANUAL), seen(name, Status.FAILED)]
+        await opened.store.apply(told, RULES)
+
+    assert opened.sql("SELECT DISTINCT status FROM translations") == [("failed",)]
+    assert states(opened) == [(archived, "video", "archived")]
+    assert not await opened.store.files.keep(asked, THERE)
+    assert await opened.store.files.oldest_missing() is None
+
+
+async def test_one_that_was_asked_for_again_and_is_a_success_no_more_is_known_by_its_place(
+    opened: Opened,
+) -> None:
+    number = await end(opened, "a")
+    [claim] = await take(opened)
+    await opened.store.files.keep(claim, THERE)
+    await opened.store.files.want([number], VIDEO_AND_SRT, again=True)
+
+    await opened.store.apply([seen("a", Status.PENDING, Source.MANUAL)], RULES)
+
+    assert opened.sql("SELECT state, location, error FROM archived_files") == [
+        ("failed", THERE.location, sql.LEFT)
+    ]
+
+
 async def test_with_the_archive_off_no_end_brings_a_row(opened: Opened) -> None:
     opened.store.archive = frozenset()
     await end(opened, "a")
@@ -266,7 +308,7 @@ async def test_what_is_not_due_or_was_reopened_is_not_taken(opened: Opened) -> N
 
     await end(opened, "a")
     [again] = await take(opened, at=NOON + LEASE)
-    assert again.attempts == 1
+    assert again.attempts == 0
 
 
 async def test_the_sole_runner_frees_what_a_killed_one_held(opened: Opened) -> None:

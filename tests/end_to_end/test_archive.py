@@ -256,6 +256,43 @@ def test_the_verb_ends_where_heygen_refuses_the_key_and_tries_at_once_with_a_bet
     archive.check(simulator)
 
 
+def test_the_verb_waits_for_no_file_of_a_translation_that_has_not_ended(
+    archive: Archive, ended: tuple[Simulator, list[str]]
+) -> None:
+    simulator, names = ended
+    settings = archive.settings(simulator, archive_kinds="video")
+    archive.stage.done("reopen", names[0], **settings)
+    with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO archived_files (translation_id, kind, finished_at, next_attempt_at)"
+            " SELECT id, 'video', '2026-11-23 12:00:00.000000', '2026-11-23 12:00:00.000000'"
+            f" FROM translations WHERE video_translate_id = '{names[0]}'"
+        )
+
+    archive.stage.done("archive", "--all", **settings)
+
+    assert [(row["name"], row["state"]) for row in archive.rows()] == [
+        (names[0], "waiting"),
+        (names[1], "archived"),
+        (names[2], "archived"),
+    ]
+
+
+def test_the_verb_says_where_there_is_nothing_to_archive(
+    archive: Archive, ended: tuple[Simulator, list[str]]
+) -> None:
+    simulator, names = ended
+    with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
+        connection.execute("UPDATE translations SET vtt_url = NULL")
+
+    program = archive.stage.start(
+        "archive", "archive", names[0], **archive.settings(simulator, archive_kinds="vtt")
+    )
+
+    assert program.wait() == 1
+    assert f"nothing to archive: {names[0]}" in program.output
+
+
 def test_the_verb_says_what_is_not_there_and_why(
     archive: Archive, ended: tuple[Simulator, list[str]]
 ) -> None:

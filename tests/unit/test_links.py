@@ -289,11 +289,12 @@ async def test_else_the_error_is(error: TrackerError) -> None:
         await stage.url()
 
 
-async def test_an_account_that_rests_is_tried_again_at_once_for_that_costs_nothing() -> None:
-    stage = Stage(error=AccountError("it rests"))
+@pytest.mark.parametrize("error", [AccountError("it rests"), StoreError("the database is away")])
+async def test_what_costs_no_question_is_tried_again_at_once(error: TrackerError) -> None:
+    stage = Stage(error=error)
     stage.put(VIDEO, NOON)
     for _ in range(3):
-        with pytest.raises(AccountError):
+        with pytest.raises(type(error)):
             await stage.url()
     stage.error = None
     assert await stage.url() == f"{URL}?Signature=video4"

@@ -44,6 +44,7 @@ log = structlog.get_logger("tracker.archive")
 ACCOUNT_PAUSE = timedelta(minutes=5)
 IN_USE_PAUSE = timedelta(minutes=1)
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=5)
+OUT_OF_THE_WAY = 2 * LONGEST_PAUSE  # what could not be kept: by then others have shown whether they can
 FOR_GOOD = (UnsafeLinkError, FileTooLargeError, KeyTakenError)
 
 Key = tuple[int, LinkKind]
@@ -67,7 +68,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why nothing is begun, until when at least; `needed`: bytes that must be free before."""
+    """Why nothing is begun, and until when; with `needed` bytes free on the disk it ends sooner."""
 
     error: ArchiveError
     until: datetime
@@ -116,19 +117,25 @@ class Archiver:
         """
         now = self._clock()
         room = self._limits.concurrency - len(self._tasks)
-        if self._is_stopping or room <= 0 or self._is_paused(now):
+        if self._is_stopping or room <= 0 or await self._is_paused(now):
             return
         if self.pause is not None:
             room = min(room, 1)  # one tries whether it works again
         for claim in await self._store.claim(now, room, self._owner, LEASE, of):
-            key = claim.translation_id, claim.kind
-            if key in self._tasks:  # its claim had lapsed, as while the database was away
-                await self._store.give_back(claim, now + IN_USE_PAUSE)
-                continue
-            one = UnderWay(claim)
-            task = asyncio.create_task(self._archive(one), name=f"archive {claim.translation_id}")
-            self.under_way[key], self._tasks[key] = one, task
-            task.add_done_callback(partial(self._ended, key))
+            await self._begin(claim, now)
+
+    async def _begin(self, claim: FileClaim, now: datetime) -> None:
+        key = claim.translation_id, claim.kind
+        if self._is_stopping:  # since we asked for it
+            await self._store.give_back(claim, now)
+            return
+        if key in self._tasks:  # its claim had lapsed, as while the database was away
+            await self._store.give_back(claim, now + IN_USE_PAUSE)
+            return
+        one = UnderWay(claim)
+        task = asyncio.create_task(self._archive(one), name=f"archive {claim.translation_id}")
+        self.under_way[key], self._tasks[key] = one, task
+        task.add_done_callback(partial(self._ended, key))
 
     async def idle(self, patience: float) -> None:
         """Come back when something that is under way has ended, or after so many seconds."""
@@ -182,13 +189,17 @@ class Archiver:
         try:
             async with self._opened_part(one) as (part, hands):
                 begun = one.done
-                await self._fetcher.fetch(one.claim, part, hands, one.told)
+                try:
+                    await self._fetcher.fetch(one.claim, part, hands, one.told)
+                except (UnsafeLinkError, FileTooLargeError):  # what has come is of no use
+                    await hands.do(part.remove)
+                    raise
                 one.is_coming = False
                 archived = await hands.do(self._publish, one, part)
                 async with one.writing:
                     is_ours = await self._store.keep(one.claim, archived)
+                await hands.do(part.remove)
                 if is_ours:
-                    await hands.do(part.remove)
                     one.archived, self.rests = archived, None
                     self._tell(one.claim, archived)
         except PartInUseError:
@@ -196,8 +207,8 @@ class Archiver:
         except UnwantedError:
             await self._put_off(one, timedelta())
         except (NoRoomError, PlaceError) as error:
-            await self._put_off(one, timedelta())
-            await self._pause_for(error)
+            await self._put_off(one, OUT_OF_THE_WAY)
+            self._pause_for(error)
         except AccountError as error:
             self.rests = error
             asked = error.retry_after if isinstance(error, RateLimitedError) else None
@@ -260,27 +271,27 @@ class Archiver:
         async with one.writing:
             await self._store.give_back(one.claim, self._clock() + wait)
 
-    async def _pause_for(self, error: NoRoomError | PlaceError) -> None:
-        """Nothing can be kept at present, whichever file it is."""
+    def _pause_for(self, error: NoRoomError | PlaceError) -> None:
+        """Perhaps nothing can be kept at present, whichever file it is."""
         now, before = self._clock(), self.pause
         length = min(LONGEST_PAUSE, before.length * 2) if before else SHORTEST_PAUSE
         needed = error.needed if isinstance(error, NoRoomError) else None
         self.pause = Pause(error, now + length, length, needed)
         if before is None or type(before.error) is not type(error):
             log.warning("archive paused", reason=str(error))
-        if needed is not None:
+        if isinstance(error, NoRoomError):
             self._cancel_what_comes()
 
-    def _is_paused(self, now: datetime) -> bool:
-        """True until it is worth trying again: where the disk was full, once there is room enough."""
-        if self.pause is None:
+    async def _is_paused(self, now: datetime) -> bool:
+        """True until one may try whether it works again; where the disk was full, sooner if there is room."""
+        if self.pause is None or now >= self.pause.until:
             return False
         if self.pause.needed is None:
-            return now < self.pause.until
-        try:
-            return free_bytes(_nearest(self._place.spool)) < self.pause.needed
+            return True
+        try:  # in a thread: the disk may hang
+            return await asyncio.to_thread(_free_near, self._place.spool) < self.pause.needed
         except OSError:
-            return now < self.pause.until
+            return True
 
 
 def _fields(claim: FileClaim, extension: str) -> FileFields:
@@ -301,6 +312,6 @@ def _named(claim: FileClaim) -> dict[str, str]:
     return {"video_translate_id": claim.video_translate_id, "kind": str(claim.kind)}
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or the one above it that is there."""
-    return next((one for one in (folder, *folder.parents) if one.exists()), folder)
+def _free_near(folder: Path) -> int:
+    """Of the folder, or the one above it that is there; raises OSError."""
+    return free_bytes(next((one for one in (folder, *folder.parents) if one.exists()), folder))

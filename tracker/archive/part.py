@@ -100,7 +100,7 @@ class Part:
         """Append; now and then what was written is made durable."""
         missing = max(len(data), (self.note.size or 0) - self.length)
         check_room(self.path.parent, self._min_free, len(data), missing)
-        with in_words(self.path.parent, missing + self._min_free):
+        with in_words(self.path.parent):
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(self._file, rest, self.length)

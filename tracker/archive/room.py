@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracker.errors import NoRoomError, PlaceError
+from tracker.errors import FileTooLargeError, NoRoomError, PlaceError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 WAY_OUT = (
     "; its user needs the right to, and under systemd ReadWritePaths= as well: "
@@ -38,13 +38,15 @@ def check_room(folder: Path, min_free: int, coming: int, missing: int = 0) -> No
 
 
 @contextmanager
-def in_words(folder: Path, needed: int = 0) -> Iterator[None]:
-    """Turn OSError into NoRoomError or PlaceError."""
+def in_words(folder: Path) -> Iterator[None]:
+    """Turn OSError into NoRoomError or PlaceError; FileTooLargeError: no file may be so large there."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=needed) from error
+        if error.errno == errno.EFBIG:
+            raise FileTooLargeError(f"it is larger than {folder} can take: {error.strerror}") from error
+        if error.errno in FULL:  # perhaps a quota, of which the free bytes of the disk say nothing
+            raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=None) from error
         way_out = WAY_OUT if error.errno in REFUSED else ""
         raise PlaceError(
             f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}{way_out}"

@@ -74,7 +74,12 @@ def archive(
         print_json(rows)
     missing = [row for row in rows if row["state"] != FileState.ARCHIVED]
     _tell_missing(missing)
-    raise typer.Exit(Exit.FAILED if missing else Exit.OK)
+    without = set(ids or ()) - {row["video_translate_id"] for row in rows}
+    for one in sorted(without):
+        err.print(
+            f"[red]nothing to archive:[/] {shown(one)}: HeyGen has named no file of TRACKER_ARCHIVE_KINDS"
+        )
+    raise typer.Exit(Exit.FAILED if missing or without else Exit.OK)
 
 
 async def _archive_some(

@@ -75,6 +75,10 @@ class FileClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every connection."""
         await self._session.close()
 
     @asynccontextmanager

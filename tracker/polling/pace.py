@@ -20,9 +20,15 @@ class Pace:
     cadence: Cadence
 
     @property
+    def on_demand(self) -> int:
+        """How many people's questions are under way at once, beside the polls."""
+        return max(1, self.concurrency // 2)
+
+    @property
     def lease(self) -> timedelta:
         """How long a claim is held: its wait for a turn, its request, and something to spare."""
-        return timedelta(seconds=self.concurrency / self.rate_limit + self.request_timeout) + LEASE_SPARE
+        turns = self.concurrency + self.on_demand
+        return timedelta(seconds=turns / self.rate_limit + self.request_timeout) + LEASE_SPARE
 
 
 def questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:

@@ -75,6 +75,8 @@ class Poller:
         self._doubt = Doubt()
         self._alone_first = False
         self._polls: set[asyncio.Task[Outcome]] = set()
+        self._asks: set[asyncio.Task[Outcome]] = set()  # what people wait for takes no place of a poll
+        self._next_ask = asyncio.Lock()
         self._fetches: set[asyncio.Task[list[Observation]]] = set()
         self.outcomes: Counter[str] = Counter()
         self._stopping = asyncio.Event()
@@ -107,7 +109,7 @@ class Poller:
                 await self._store.release(claims)
                 return
             for question in questions(claims, batch):
-                self._begin(question)
+                self._begin(question, self._polls)
             if not claims or self.gate.reason is not None:
                 return
 
@@ -124,17 +126,27 @@ class Poller:
     async def ask(self, translation_id: int, poll_count: int) -> Observation | None:
         """Poll one ended translation now, due or not; what HeyGen says is stored when this comes back.
 
-        None where somebody else asks about it, or has asked since `poll_count`. Raises AccountError, without
-        asking, while the account rests; StoreError; TransientError where the question was cut short.
+        None where somebody else asks about it, or has asked since `poll_count`. A crowd waits here, so that
+        polls get their turns and no claim lapses while it waits for one. Raises AccountError, without asking,
+        while the account rests; StoreError; TransientError where the question was cut short.
         """
+        async with self._next_ask:
+            while len(self._asks) >= self._pace.on_demand:
+                await asyncio.wait(self._asks, return_when=asyncio.FIRST_COMPLETED)
+            claim = await self._claim_links(translation_id, poll_count)
+            if claim is None:
+                return None
+            poll = self._begin([claim], self._asks)
+        return await _told(poll)
+
+    async def _claim_links(self, translation_id: int, poll_count: int) -> Claim | None:
         await self._hear()
         if self._stopping.is_set():
             raise TransientError("this tracker is being stopped; ask again")
         now, lease = self._clock(), self._pace.lease
         if await self.account.room(now, 1) <= 0:
             raise AccountError(self._why_not())
-        claim = await self._store.claim_links(translation_id, poll_count, now, self._owner, lease)
-        return await self._ask_about(claim) if claim is not None else None
+        return await self._store.claim_links(translation_id, poll_count, now, self._owner, lease)
 
     async def renew(self) -> Observation | None:
         """Poll the ended translation whose links are due for renewal first, where that holds up no poll.
@@ -146,17 +158,7 @@ class Poller:
         if self.gate.reason is not None or self._stopping.is_set() or (self._polls and spare < LEFT_TO_POLLS):
             return None
         claim = await self._store.claim_renewal(self._clock(), self._owner, self._pace.lease)
-        return await self._ask_about(claim) if claim is not None else None
-
-    async def _ask_about(self, claim: Claim) -> Observation:
-        poll = self._begin([claim])
-        await asyncio.wait([poll])  # whoever goes away cancels nothing
-        outcome = poll.result()
-        if isinstance(outcome, TrackerError):
-            raise outcome
-        if outcome is None or isinstance(outcome, BaseException):
-            raise TransientError("the question to HeyGen was cut short; ask again")
-        return outcome[0]
+        return await _told(self._begin([claim], self._polls)) if claim is not None else None
 
     def _why_not(self) -> str:
         """Why HeyGen is not asked, for people."""
@@ -188,12 +190,12 @@ class Poller:
         What was answered is stored whatever the time: only requests are ever cancelled.
         """
         self._stopping.set()
-        if self._polls:
-            await asyncio.wait(self._polls, timeout=patience)
+        if under_way := self._polls | self._asks:
+            await asyncio.wait(under_way, timeout=patience)
         for fetch in self._fetches:
             fetch.cancel()
-        if self._polls:
-            await asyncio.wait(self._polls)
+        if under_way := self._polls | self._asks:
+            await asyncio.wait(under_way)
 
     async def _claim(self, room: int, batch: int, due_by: datetime | None) -> list[Claim]:
         now = self._clock()
@@ -222,10 +224,10 @@ class Poller:
             return 0
         return await self.account.room(self._clock(), self._pace.concurrency - len(self._polls))
 
-    def _begin(self, claims: list[Claim]) -> "asyncio.Task[Outcome]":
+    def _begin(self, claims: list[Claim], among: "set[asyncio.Task[Outcome]]") -> "asyncio.Task[Outcome]":
         poll = asyncio.create_task(self._poll(claims), name=f"poll {claims[0].video_translate_id}")
-        self._polls.add(poll)
-        poll.add_done_callback(self._polls.discard)
+        among.add(poll)
+        poll.add_done_callback(among.discard)
         return poll
 
     async def _poll(self, claims: list[Claim]) -> Outcome:
@@ -331,3 +333,14 @@ class Poller:
     async def _resume(self, asked_at: datetime) -> None:
         if (reason := await self.account.open(asked_at)) is not None:
             log.warning("polling resumed", after=reason)
+
+
+async def _told(poll: "asyncio.Task[Outcome]") -> Observation:
+    """What came of one question about one translation, or why nothing did."""
+    await asyncio.wait([poll])  # whoever goes away cancels nothing
+    outcome = poll.result()
+    if isinstance(outcome, TrackerError):
+        raise outcome
+    if outcome is None or isinstance(outcome, BaseException):
+        raise TransientError("the question to HeyGen was cut short; ask again")
+    return outcome[0]

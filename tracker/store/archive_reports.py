@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from tracker.domain.archive import FileState
+from tracker.domain.status import Status
 from tracker.store.archived_files import IS_MISSING
 from tracker.store.tables import archived_files, translations
 
@@ -27,13 +28,15 @@ def rows_of(connection: Connection, *, translation_ids: Sequence[int]) -> list[d
 def unsettled(connection: Connection, *, patience: int, limit: int | None) -> int:
     """How many are still worth waiting for: not given up, and not in vain `patience` times in a row.
 
-    It counts no further than to `limit` (None: all).
+    What has no success, or no id, any more, nobody claims. It counts no further than to `limit` (None: all).
     """
     still = or_(
         columns.state == FileState.DOWNLOADING,
         and_(columns.state == FileState.WAITING, columns.attempts < patience),
     )
-    some = select(columns.kind).where(IS_MISSING, still).limit(limit)
+    can_come = (translations.c.status == Status.SUCCESS, translations.c.video_translate_id.is_not(None))
+    some = select(columns.kind).join(translations, translations.c.id == columns.translation_id)
+    some = some.where(IS_MISSING, still, *can_come).limit(limit)
     return connection.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 

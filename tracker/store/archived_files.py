@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     and_,
     case,
+    delete,
     or_,
     select,
     tuple_,
@@ -27,6 +28,7 @@ from tracker.ports import Recorded
 from tracker.store.tables import archived_files, translations
 
 WALKED = 1000  # translations in one transaction
+LEFT = "the translation is no success any more"
 
 columns = archived_files.c
 KEY = tuple_(columns.translation_id, columns.kind)
@@ -53,15 +55,30 @@ LINK = case({kind: translations.c[kind.column] for kind in LinkKind}, value=colu
 def want_recorded(
     connection: Connection, recorded: Iterable[Recorded], kinds: Collection[LinkKind], now: datetime
 ) -> None:
-    """A row for each wanted file of the successes among what was just stored."""
+    """A row for each wanted file of the successes among what was just stored; none where one was left."""
+    told = [one for one in recorded if one.translation_id is not None]
     _add(
         connection,
         [
-            _new_row(one.translation_id, kind, one.finished_at or now, now)
-            for one in recorded
+            _new_row(cast("int", one.translation_id), kind, one.finished_at or now, now)
+            for one in sorted(told, key=lambda one: one.translation_id or 0)  # in one order: no deadlock
             for kind in sorted(one.links & set(kinds))
-            if one.translation_id is not None
         ],
+    )
+    ends = {one.translation_id: one.change.new for one in told if one.change is not None}
+    left = {one.translation_id for one in told if one.change is not None and one.change.old is Status.SUCCESS}
+    if lost := [number for number in left if ends[number] is not Status.SUCCESS]:
+        _give_up(connection, lost)
+
+
+def _give_up(connection: Connection, translation_ids: Collection[int | None]) -> None:
+    """They are no success any more: nobody waits for their files. Where one of them is, is still known."""
+    theirs = (columns.translation_id.in_(translation_ids), IS_MISSING)
+    connection.execute(delete(archived_files).where(*theirs, columns.location.is_(None)))
+    connection.execute(
+        update(archived_files)
+        .where(*theirs)
+        .values(state=FileState.FAILED, error=LEFT, next_attempt_at=None, **FREE)
     )
 
 
@@ -73,7 +90,7 @@ def want(
     now: datetime,
     again: bool,
 ) -> Wanted:
-    """Make what these have due, also what was put off or given up; `again`: what is archived, too."""
+    """Make what these have due now, also what was put off or given up; `again`: what is archived, too."""
     found = select(translations.c.id, translations.c.finished_at, *LINKS).where(
         translations.c.id.in_(translation_ids), translations.c.status == Status.SUCCESS
     )
@@ -109,10 +126,10 @@ def _want(
             if row._mapping[kind.column] is not None
         ],
     )
-    later = and_(columns.state == FileState.WAITING, columns.next_attempt_at > now)
+    waits_long = and_(columns.state == FileState.WAITING, columns.next_attempt_at > now)
     put_off = (
         columns.translation_id.in_([row.id for row in rows]),
-        or_(columns.state == FileState.FAILED, later),
+        or_(columns.state == FileState.FAILED, waits_long),
         columns.kind.in_(kinds),
     )
     return count + _make_due(connection, put_off, now)

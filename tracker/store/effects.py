@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from tracker.ports import Judge, Record, Recorded
 class Effect:
     """What one record does to one translation: columns to update, and rows that tell of changes."""
 
-    updates: Mapping[str, object]
+    updates: Mapping[str, object] = field(repr=False)  # may hold a signed url
     change: dict[str, object]
     recorded: Recorded
     moves: Sequence[dict[str, object]] = ()
@@ -49,15 +49,15 @@ def effect_of(record: Record, seen: Observation, current: Translation, judge: Ju
 
 
 def _new_links(updates: Mapping[str, object], current: Translation) -> frozenset[LinkKind]:
-    """The files of a success, where this record brought the end or one of the links."""
-    is_told = {"status", *(kind.column for kind in LinkKind)} & updates.keys()
-    if not is_told or updates.get("status", current.status) is not Status.SUCCESS:
+    """The files of a success: all of them with its end, afterwards those that had no link before."""
+    if updates.get("status", current.status) is not Status.SUCCESS:
         return frozenset()
-    return frozenset(
-        kind
-        for kind in LinkKind
-        if updates.get(kind.column, getattr(current.details, kind.column)) is not None
-    )
+    names = {kind: kind.column for kind in LinkKind}
+    known = {kind for kind, name in names.items() if getattr(current.details, name) is not None}
+    there = {
+        kind for kind, name in names.items() if updates.get(name, getattr(current.details, name)) is not None
+    }
+    return frozenset(there if "status" in updates else there - known)
 
 
 def _change_row(

@@ -67,7 +67,7 @@ class FileDesk:
     async def want(
         self, translation_ids: Sequence[int], kinds: Collection[LinkKind], *, again: bool = False
     ) -> Wanted:
-        """Make what these translations have due, also what was put off or given up; `again`: all."""
+        """Make what these have due now, also what was put off or given up; `again`: what is archived, too."""
         return await self._write(
             partial(
                 archived_files.want,

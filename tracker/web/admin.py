@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from tracker.domain.links import LinkKind
@@ -107,7 +107,9 @@ class Admin:
         row = await self._find(request)
         link = await self.link(row["id"], LinkKind(kind or LinkKind.VIDEO))
         headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-        return RedirectResponse(link.url, 302, headers)
+        return Response(
+            status_code=302, headers=headers | {"Location": link.url}
+        )  # as signed: no sign is quoted
 
     async def _find(self, request: Request) -> dict[str, Any]:
         name = request.path_params["video_translate_id"]

@@ -1,9 +1,12 @@
 """From a finished translation to a file in the folder: what goes well, and everything that does not."""
 
 import asyncio
+import errno
 import hashlib
+import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +18,7 @@ from tracker.archive import holding, room
 from tracker.archive.archiver import Archiver, Limits
 from tracker.archive.places import Complete, Folder
 from tracker.domain.archive import ATTEMPTS
+from tracker.domain.links import LinkKind
 from tracker.errors import (
     BrokenTransferError,
     FileTooLargeError,
@@ -24,6 +28,7 @@ from tracker.errors import (
     TransientError,
     UnsafeLinkError,
 )
+from tracker.file_ports import FileClaim
 
 pytestmark = pytest.mark.anyio
 
@@ -498,6 +503,7 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
         assert stage.rows() == [("video", "waiting")] * 3
         assert stage.names == []
         free[0] = 10**9
+        stage.clock.advance(HOUR)
         await stage.work(archiver)
 
     assert [one["event"] for one in logs if one["event"] != "file archived"] == [
@@ -506,6 +512,105 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
     ]
     assert "TRACKER_ARCHIVE_MIN_FREE" in logs[0]["reason"]
     assert stage.rows("state, attempts") == [("archived", 0)] * 3
+
+
+async def test_a_quota_that_is_used_up_is_tried_ever_more_seldom(
+    stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk itself has room enough."""
+    for number in range(9):
+        await stage.end(f"id-{number}")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", refuse)
+        for _ in range(60):
+            await stage.work(archiver)
+            stage.clock.advance(timedelta(seconds=1))
+    assert len(stage.files.asked) <= 5
+
+    stage.clock.advance(HOUR)
+    await stage.work(archiver)
+    assert stage.rows("state, attempts") == [("archived", 0)] * 9
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EINVAL])
+async def test_one_file_that_cannot_be_kept_holds_up_the_others_for_seconds_only(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    class Picky(Folder):
+        def publish(self, complete: Complete) -> str:
+            if "bad" in complete.key:
+                with room.in_words(stage.root):
+                    raise OSError(number, os.strerror(number))
+            return super().publish(complete)
+
+    names = ["good-1", "good-2", "bad-1", "bad-2"]
+    for name in names:
+        await stage.end(name)
+        stage.clock.advance(timedelta(seconds=1))  # what came due last goes first
+    archiver = stage.archiver(Picky(stage.root))
+
+    for _ in range(60):
+        await stage.work(archiver)
+        stage.clock.advance(timedelta(seconds=1))
+
+    assert stage.rows("state, attempts") == [("archived", 0)] * 2 + [("waiting", 0)] * 2
+    await archiver.stop(DEADLINE)
+
+
+async def test_a_film_that_does_not_fit_holds_up_the_others_for_seconds_only(
+    stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known in (room, module):
+        monkeypatch.setattr(known, "free_bytes", lambda _folder: 2 * len(FILM))
+    archiver.set_limits(Limits(1, None, len(FILM)))
+    await stage.end("small")
+    stage.clock.advance(timedelta(seconds=1))
+    large = await stage.end("large")
+    stage.files.data[stage.links.url(large, LinkKind.VIDEO)] = FILM + b"."
+
+    for _ in range(30):
+        await stage.work(archiver)
+        stage.clock.advance(timedelta(seconds=1))
+
+    assert stage.rows("state, attempts") == [("archived", 0), ("waiting", 0)]
+
+
+async def test_what_is_too_large_leaves_nothing_on_the_disk(
+    stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.files.faults = [
+        Fault(break_after=400_000),
+        Fault(error=FileTooLargeError("is larger than 5 bytes")),
+    ]
+    await stage.end()
+    for _ in range(2):
+        await stage.work(archiver)
+        stage.clock.advance(HOUR)
+
+    assert stage.rows() == [("video", "failed")]
+    assert stage.parts == []
+
+
+async def test_what_is_claimed_while_it_stops_is_given_back(
+    stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.end()
+    claim = stage.store.files.claim
+
+    async def slow(*given: Any) -> list[FileClaim]:
+        claims = await claim(*given)
+        await archiver.stop(0)
+        return claims
+
+    monkeypatch.setattr(stage.store.files, "claim", slow)
+    await archiver.tick()
+
+    assert archiver.under_way == {}
+    assert stage.rows("state, claimed_by") == [("waiting", None)]
 
 
 async def test_a_place_that_is_slow_holds_up_nobody(stage: Stage) -> None:

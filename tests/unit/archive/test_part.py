@@ -1,5 +1,6 @@
 """A part goes on where it was, and never with what may be wrong."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import pytest
 
 from tracker.archive import room
 from tracker.archive.part import SYNCED_BYTES, Part
-from tracker.errors import NoRoomError, PartInUseError, PlaceError
+from tracker.errors import FileTooLargeError, NoRoomError, PartInUseError, PlaceError
 
 OF = "video of 7544"
 DATA = bytes(range(256)) * 100
@@ -186,18 +187,34 @@ def test_a_disk_that_fills_up_meanwhile_stops_it_with_what_has_come(tmp_path: Pa
         assert part.length == 1000
 
 
-def test_a_disk_that_is_full_says_so_and_what_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_says_so_and_nobody_knows_how_much_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
+    """With a quota the disk has room enough, as far as it says."""
     with opened(tmp_path, min_free=100) as part:
         begin(part, size=3_000)
-        monkeypatch.setattr(os, "pwrite", refuse)
-        with pytest.raises(NoRoomError, match="full: No space left") as refused:
+        refuse_to_write(monkeypatch, number)
+        with pytest.raises(NoRoomError, match=f"full: {os.strerror(number)}") as refused:
             part.write(bytes(1000))
-    assert refused.value.needed == 3_100
+    assert refused.value.needed is None
+
+
+def test_a_file_that_is_too_large_for_the_file_system_is_no_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as part:
+        begin(part, size=3_000)
+        refuse_to_write(monkeypatch, errno.EFBIG)
+        with pytest.raises(FileTooLargeError, match="it is larger than"):
+            part.write(bytes(1000))
+
+
+def refuse_to_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

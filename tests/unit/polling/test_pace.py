@@ -69,7 +69,7 @@ async def test_a_claim_is_held_as_long_as_the_new_pace_needs() -> None:
         (claim.until - stage.clock()).total_seconds() for claim in stage.store.claims.values()
     )
     await stage.run_once()
-    assert held == [100 + 100 + 60]
+    assert held == [100 + 150 + 60]
 
 
 async def test_polling_rests_as_long_as_the_new_cadence_says() -> None:

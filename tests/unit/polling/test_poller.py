@@ -689,7 +689,7 @@ async def test_an_ended_translation_is_asked_about_though_it_is_not_due() -> Non
 
 
 async def test_nobody_asks_where_somebody_else_does_or_has_done_so() -> None:
-    stage = ended(Stage())
+    stage = ended(Stage(concurrency=4))
     stage.heygen.gate = asyncio.Event()
     first = asyncio.create_task(stage.poller.ask(1, 0))
     await stage.heygen.begun.wait()
@@ -757,6 +757,26 @@ async def test_whoever_goes_away_cancels_nothing() -> None:
     stage.heygen.gate.set()
     await stage.figures.until("success")
     assert stage.store.row("done").poll_count == 1
+
+
+async def test_a_crowd_that_asks_for_links_takes_no_place_of_a_poll() -> None:
+    stage = Stage(concurrency=4)
+    for number in range(9):
+        ended(stage, f"done-{number}")
+    stage.track(*IDS[:3])
+    stage.heygen.gate = asyncio.Event()
+    crowd = [asyncio.create_task(stage.poller.ask(number, 0)) for number in range(1, 10)]
+    await stage.heygen.begun.wait()
+
+    await stage.poller.tick()
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+    assert sorted(stage.heygen.asked) == ["done-0", "done-1", *IDS[:3]]
+    assert len(stage.store.claims) == 5  # whoever waits holds no claim that could lapse
+    stage.heygen.gate.set()
+    assert all(await asyncio.gather(*crowd))
+    assert {stage.store.row(f"done-{number}").poll_count for number in range(9)} == {1}
 
 
 # Renewals
