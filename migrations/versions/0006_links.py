@@ -32,6 +32,14 @@ COLUMNS = {
     "renew_links_at": "when to ask for new links where they are always kept fresh: "
     "a day before the first one ends",
 }
+COMMENTS = {
+    "audio_url": "the translated sound alone; see audio_url_expires_at",
+    "caption_url": "captions in .ass format; see caption_url_expires_at",
+    "srt_url": "captions in .srt format; see srt_url_expires_at",
+    "vtt_url": "captions in .vtt format; see vtt_url_expires_at",
+    "url_fetched_at": "when HeyGen gave url",
+}
+EARLIER_COMMENTS = {"caption_url": "captions in .ass format"}
 RENEWALS, UNPLANNED = "ix_translations_renew_links_at", "ix_translations_unplanned_links"
 KINDS = {"video": "url", "audio": "audio_url", "captions": "caption_url", "srt": "srt_url", "vtt": "vtt_url"}
 
@@ -39,6 +47,8 @@ KINDS = {"video": "url", "audio": "audio_url", "captions": "caption_url", "srt":
 def upgrade() -> None:
     for name, meaning in COLUMNS.items():
         add_time(name, meaning)
+    for name, meaning in COMMENTS.items():
+        comment_on(name, meaning)
     create_index(RENEWALS, "translations", ["renew_links_at"], "renew_links_at IS NOT NULL")
     unplanned = "renew_links_at IS NULL AND status = 'success' AND url_expires_at IS NOT NULL"
     create_index(UNPLANNED, "translations", ["url_expires_at"], unplanned)
@@ -53,11 +63,20 @@ def downgrade() -> None:
     op.drop_index(RENEWALS, "translations")
     for name in reversed(COLUMNS):
         op.drop_column("translations", name)
+    for name in COMMENTS:
+        comment_on(name, EARLIER_COMMENTS.get(name))
     create_first_view()
 
 
 def on_sqlite() -> bool:
     return op.get_bind().dialect.name == "sqlite"
+
+
+def comment_on(column: str, meaning: str | None) -> None:
+    """SQLite has no comments."""
+    if not on_sqlite():
+        text = "NULL" if meaning is None else f"'{meaning}'"
+        op.execute(f"COMMENT ON COLUMN translations.{column} IS {text}")
 
 
 def add_time(column: str, meaning: str) -> None:

@@ -22,7 +22,8 @@ from sqlalchemy import (
 from tracker.domain.links import RENEWED_BEFORE
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Attention, Status
 from tracker.ports import Claim, Due
-from tracker.store.tables import IS_UNFLAGGED, IS_UNPLANNED, POLLED_ALONE, POLLED_TOGETHER, translations
+from tracker.store.conditions import IS_UNFLAGGED, IS_UNPLANNED, POLLED_ALONE, POLLED_TOGETHER
+from tracker.store.tables import translations
 
 PATIENCE_ALONE = timedelta(minutes=1)
 PUT_OFF = timedelta(hours=1)  # a renewal whose answer was lost

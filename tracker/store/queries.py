@@ -16,7 +16,8 @@ from sqlalchemy import (
 
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, RACING, Source
 from tracker.store.claims import LANES
-from tracker.store.tables import EVERY_ROW, IS_OPEN, changes, deliveries, translations
+from tracker.store.conditions import EVERY_ROW, IS_OPEN
+from tracker.store.tables import changes, deliveries, translations
 
 OPEN = text(IS_OPEN)  # in the words of the index
 LATEST_CHANGES = 1_000  # among so many the latest ends are looked for

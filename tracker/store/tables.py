@@ -1,7 +1,5 @@
 """The tables of the SQL contract. People query and join them, and insert into the first one."""
 
-from enum import StrEnum
-
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -21,9 +19,22 @@ from sqlalchemy import (
 
 from tracker.domain.archive import FileState
 from tracker.domain.links import LinkKind
-from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Attention, Source, Status
+from tracker.domain.status import Attention, Source, Status
 from tracker.domain.submission import SubmissionState
 from tracker.domain.verdict import Outcome
+from tracker.store.conditions import (
+    EVERY_ROW,
+    IS_FINAL,
+    IS_OPEN,
+    IS_SETTLED,
+    IS_UNFLAGGED,
+    IS_UNPLANNED,
+    LEARNT,
+    POLLED_ALONE,
+    POLLED_TOGETHER,
+    is_a_time,
+    one_of,
+)
 from tracker.store.types import BigKey, UtcTime, utc_now
 
 metadata = MetaData(
@@ -35,20 +46,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-def _one_of(column: str, words: type[StrEnum]) -> str:
-    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
-
-
-def _is_a_time(column: str) -> str:
-    """SQLite: `2026-11-23 09:30:00` with or without a fraction, and on the calendar."""
-    seconds = f"substr({column}, 1, 19)"
-    return (
-        f"strftime('%Y-%m-%d %H:%M:%S', {seconds}, '+0 days') IS {seconds} "
-        f"AND {column} > '0001' AND (substr({column}, 20) = '' OR (substr({column}, 20) GLOB '.[0-9]*' "
-        f"AND trim(substr({column}, 21), '0123456789') = ''))"
-    )
 
 
 def _index_where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
@@ -75,24 +72,6 @@ TIMES = (
     "updated_at",
     "finished_at",
 )
-IS_OPEN = f"status IN ({', '.join(repr(str(status)) for status in OPEN_STATUSES)})"
-IS_FINAL = f"status IN ({', '.join(repr(str(status)) for status in FINAL_STATUSES)})"
-# A bulk answer has no urls, and its "not found" is believed only once the id was asked about alone.
-ASKED_ALONE = (
-    f"({IS_FINAL} OR (substr(COALESCE(last_error, ''), 1, 10) = 'not_found:' "
-    "AND COALESCE(attention, '') <> 'not_found'))"
-)
-# What a poll can be made of. An index is used only where a query says its condition in the same words.
-POLLED_TOGETHER = f"video_translate_id IS NOT NULL AND NOT {ASKED_ALONE}"
-POLLED_ALONE = f"video_translate_id IS NOT NULL AND {ASKED_ALONE}"
-IS_UNFLAGGED = f"{IS_OPEN} AND attention IS NULL"
-EVERY_ROW = "id > 0"
-LEARNT = "poll_failures = 0 AND last_polled_at IS NOT NULL"
-# It has ended, and neither a poll nor a person has anything left to do.
-IS_SETTLED = "finished_at IS NOT NULL AND next_poll_at IS NULL AND attention IS NULL"
-
-# Written by a release that did not know renewals: nobody has said yet when its links are due.
-IS_UNPLANNED = "renew_links_at IS NULL AND status = 'success' AND url_expires_at IS NOT NULL"
 
 translations = Table(
     "translations",
@@ -111,15 +90,15 @@ translations = Table(
     Column("output_language", Text),
     Column("url", Text, comment="the result; the link expires, see url_expires_at"),
     Column("message", Text, comment="HeyGen's explanation, above all of a failure"),
-    Column("caption_url", Text, comment="captions in .ass format"),
+    Column("caption_url", Text, comment="captions in .ass format; see caption_url_expires_at"),
     Column("provider_status", Text, comment="the status word as HeyGen said it"),
     Column("api_version", String(8), comment="the HeyGen API that answered last: v2 or v3"),
     Column("input_language", Text),
     Column("duration_seconds", Double),
-    Column("audio_url", Text),
-    Column("srt_url", Text),
-    Column("vtt_url", Text),
-    Column("url_fetched_at", UtcTime),
+    Column("audio_url", Text, comment="the translated sound alone; see audio_url_expires_at"),
+    Column("srt_url", Text, comment="captions in .srt format; see srt_url_expires_at"),
+    Column("vtt_url", Text, comment="captions in .vtt format; see vtt_url_expires_at"),
+    Column("url_fetched_at", UtcTime, comment="when HeyGen gave url"),
     Column("url_expires_at", UtcTime, comment="what the url says, else 7 days after url_fetched_at"),
     Column("attention", String(16), comment="why a person should look; null: no need"),
     Column("attention_since", UtcTime, comment="when that flag was raised"),
@@ -159,14 +138,14 @@ translations = Table(
         UtcTime,
         comment="when to ask for new links where they are always kept fresh: a day before the first one ends",
     ),
-    CheckConstraint(_one_of("status", Status), name="status"),
-    CheckConstraint(_one_of("attention", Attention), name="attention"),
+    CheckConstraint(one_of("status", Status), name="status"),
+    CheckConstraint(one_of("attention", Attention), name="attention"),
     CheckConstraint("video_translate_id IS NOT NULL OR callback_id IS NOT NULL", name="names_something"),
     CheckConstraint(
         f"{IS_FINAL} OR video_translate_id IS NULL OR next_poll_at IS NOT NULL", name="open_has_next_poll"
     ),
     # SQLite stores any text as a time; one in another form would never come due, or could not be read.
-    *(CheckConstraint(_is_a_time(name), name=f"{name}_is_a_time").ddl_if("sqlite") for name in TIMES),
+    *(CheckConstraint(is_a_time(name), name=f"{name}_is_a_time").ddl_if("sqlite") for name in TIMES),
     Index("ix_translations_callback_id", "callback_id", postgresql_using="hash"),
     # For the release before, while it runs beside this one; the next one drops it.
     _index_where("ix_translations_due", "next_poll_at", "next_poll_at IS NOT NULL"),
@@ -214,7 +193,7 @@ deliveries = Table(
     Column("received_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("last_received_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("times_received", Integer, nullable=False, server_default=text("1")),
-    CheckConstraint(_one_of("outcome", Outcome), name="outcome"),
+    CheckConstraint(one_of("outcome", Outcome), name="outcome"),
     Index("ix_deliveries_video_translate_id", "video_translate_id", postgresql_using="hash"),
     Index("ix_deliveries_last_received_at", "last_received_at"),
     comment="one row per webhook body received, however often",
@@ -255,9 +234,9 @@ changes = Table(
     Column("recorded_at", UtcTime, nullable=False, server_default=utc_now(), comment="when it was stored"),
     Column("delivery_id", BigKey, ForeignKey("deliveries.id", ondelete="SET NULL"), index=True),
     Column("note", Text, comment="why a final status was left"),
-    CheckConstraint(_one_of("old_status", Status), name="old_status"),
-    CheckConstraint(_one_of("new_status", Status), name="new_status"),
-    CheckConstraint(_one_of("source", Source), name="source"),
+    CheckConstraint(one_of("old_status", Status), name="old_status"),
+    CheckConstraint(one_of("new_status", Status), name="new_status"),
+    CheckConstraint(one_of("source", Source), name="source"),
     comment="one row per status change; replayed in order they give translations.status",
 )
 
@@ -278,8 +257,8 @@ link_changes = Table(
     Column("source", String(16), nullable=False, comment="who said so, as in changes"),
     Column("observed_at", UtcTime, nullable=False, comment="when the source said so"),
     Column("recorded_at", UtcTime, nullable=False, server_default=utc_now(), comment="when it was stored"),
-    CheckConstraint(_one_of("kind", LinkKind), name="kind"),
-    CheckConstraint(_one_of("source", Source), name="source"),
+    CheckConstraint(one_of("kind", LinkKind), name="kind"),
+    CheckConstraint(one_of("source", Source), name="source"),
     comment="one row per link that led elsewhere than before; a link with another query is the same one",
 )
 
@@ -308,7 +287,7 @@ submissions = Table(
     Column("created_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("sent_at", UtcTime, comment="when it was first sent"),
     Column("next_attempt_at", UtcTime, comment="when to try again; null: nothing is left to do"),
-    CheckConstraint(_one_of("state", SubmissionState), name="state"),
+    CheckConstraint(one_of("state", SubmissionState), name="state"),
     _index_where("ix_submissions_due", "next_attempt_at", "next_attempt_at IS NOT NULL"),
     comment="one row per request that asked HeyGen to create translations",
 )
@@ -349,25 +328,14 @@ archived_files = Table(
     Column("finished_at", UtcTime, nullable=False, comment="when the translation ended"),
     Column("created_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("archived_at", UtcTime, comment="when it was there, complete and under its name"),
-    CheckConstraint(_one_of("kind", LinkKind), name="kind"),
-    CheckConstraint(_one_of("state", FileState), name="state"),
+    CheckConstraint(one_of("kind", LinkKind), name="kind"),
+    CheckConstraint(one_of("state", FileState), name="state"),
     CheckConstraint("(state = 'archived') = (archived_at IS NOT NULL)", name="archived_has_time"),
     CheckConstraint(
         "(state IN ('waiting', 'downloading')) = (next_attempt_at IS NOT NULL)", name="open_has_next_attempt"
     ),
-    Index(
-        "ix_archived_files_due",
-        "next_attempt_at",
-        sqlite_where=text("next_attempt_at IS NOT NULL"),
-        postgresql_where=text("next_attempt_at IS NOT NULL"),
-    ),
-    Index(
-        "ix_archived_files_missing",
-        "state",
-        "finished_at",
-        sqlite_where=text("archived_at IS NULL"),
-        postgresql_where=text("archived_at IS NULL"),
-    ),
+    _index_where("ix_archived_files_due", "next_attempt_at", "next_attempt_at IS NOT NULL"),
+    _index_where("ix_archived_files_missing", ("state", "finished_at"), "archived_at IS NULL"),
     comment="one row per file of a finished translation that is kept, or is to be",
 )
 

@@ -695,7 +695,8 @@ def test_our_own_page_may(client: Client) -> None:
 def test_the_dashboard_shows_what_there_is(client: Client, core: Core) -> None:
     core.sql(
         "INSERT INTO translations (video_translate_id, callback_id, status, title, attention, url) VALUES"
-        " ('a', 'order-1', 'running', 'Mine', 'overdue', NULL), ('b', NULL, 'success', NULL, NULL, 'https://x.example/b')"
+        " ('a', 'order-1', 'running', 'Mine', 'overdue', NULL),"
+        " ('b&c', NULL, 'success', NULL, NULL, 'https://x.example/b?Signature=secret')"
     )
 
     answer = get(client, "/")
@@ -704,8 +705,16 @@ def test_the_dashboard_shows_what_there_is(client: Client, core: Core) -> None:
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert all(
         word in page
-        for word in ("order-1", "Mine", "running", "overdue", 'href="https://x.example/b"', "Needs a look")
+        for word in (
+            "order-1",
+            "Mine",
+            "running",
+            "overdue",
+            'href="api/translations/b%26c/video"',
+            "Needs a look",
+        )
     )
+    assert "Signature" not in page
 
 
 def test_the_dashboard_of_an_empty_database_is_a_page(client: Client) -> None:
