@@ -23,20 +23,22 @@ done
 # On a terminal a terminal of its own, so that Ctrl-C reaches it; else what the caller reads and writes.
 if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then through=--pty; else through=--pipe; fi
 
-# The secrets of the unit and its drop-ins, and below: the same user and folder as in tracker.service. With another
-# user systemd would take the folder away from the daemon.
+# The secrets of the unit and its drop-ins, where it may write, and for whom; and below: the same user and folder as in
+# tracker.service. With another user systemd would take the folder away from the daemon.
 set -f
-secrets=$(printf '%s\n' "$unit" | sed -n '/^LoadCredential/s/^/--property=/p')
+same=$(printf '%s\n' "$unit" | sed -En '/^(LoadCredential|ReadWritePaths=|SupplementaryGroups=|UMask=)/s/^/--property=/p')
 status=0
 verb=tracker-verb-$$.service
 trap 'systemctl stop "$verb" 2>/dev/null || true' HUP INT TERM # without a terminal the verb would go on
-# shellcheck disable=SC2086 # one word each
+IFS='
+'
+# shellcheck disable=SC2086 # one word a line
 systemd-run --quiet --collect --wait "$through" \
     --unit="$verb" --description="tracker ${1-}" \
     --property=User=tracker --property=DynamicUser=yes \
     --property=StateDirectory=tracker --property=StateDirectoryMode=0700 \
-    --property=WorkingDirectory=/var/lib/tracker --property=UMask=0077 \
-    --property=ProtectHome=yes $secrets \
+    --property=WorkingDirectory=/var/lib/tracker --property=ProtectHome=yes \
+    $same \
     --setenv=PYTHONDONTWRITEBYTECODE=1 \
     -- "$program" --config "$config" "$@" || status=$?
 [ "$status" -ne 243 ] || fail "a credential cannot be loaded: is there a folder /etc/tracker/credentials?"

@@ -4,9 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.postgres import Server, find_binaries
+
+hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("house")
 
 LACKS = {"no test box: ": "A REAL SYSTEMD", "no PostgreSQL: ": "POSTGRESQL"}
 

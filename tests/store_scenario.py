@@ -301,8 +301,8 @@ async def _archive(store: Repository) -> None:
     ids = [first.translation_id, third.translation_id]
     await store.files.claim(soon, 1, "two", MINUTE, of=ids)
     await store.files.counts(10)
-    await store.files.has_hope(5)
-    await store.files.not_there(5, 10)
+    await store.files.unsettled(5)
+    await store.files.missing(5, 10)
     await store.files.oldest_missing()
     await store.files.rows(ids)
     await store.files.want(ids, store.archive, again=True)

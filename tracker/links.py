@@ -227,7 +227,8 @@ def _link(row: dict[str, Any], kind: LinkKind) -> Link:
     if (url := row[kind.column]) is None:
         if kind is LinkKind.VIDEO and row["attention"] == "url_missing":
             raise NotFinishedError(f"{name} has succeeded, and HeyGen has not named its video yet")
-        raise NotFoundError(f"{name} has no {kind}: HeyGen has named none")
+        others = ", ".join(other for other in LinkKind if row[other.column] is not None)
+        raise NotFoundError(f"{name} has no {kind}: HeyGen has named none; there is: {others or 'nothing'}")
     # What an earlier release stored has no end of its own yet.
     end = row[kind.expiry_column] or expires_at(url, row["url_fetched_at"] or row["created_at"])
     return Link(row["id"], kind, url, end)

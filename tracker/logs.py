@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -59,7 +60,7 @@ def configure(*, level: str, as_json: bool, journal: bool, secrets: Sequence[str
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[*renderers, *([_journal_priority] if journal else [])]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStandardError()
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in QUIET:  # httpx logs whole urls at INFO
@@ -89,6 +90,17 @@ def hide(secrets: Iterable[str]) -> None:
     for processor in structlog.get_config()["processors"]:
         if isinstance(processor, Redact):
             processor.hide(secrets)
+
+
+class _ToStandardError(logging.StreamHandler[TextIO]):
+    """To what is standard error at that moment: while progress bars are drawn they stand in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def _drop_empty(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -20,6 +20,7 @@ from tracker.domain.status import Source, Status
 from tracker.domain.verdict import judge
 from tracker.file_ports import Archived, FileClaim
 from tracker.ports import Record
+from tracker.store import archive_reports as reports
 from tracker.store import archived_files as sql
 from tracker.store.repository import Repository
 from tracker.store.tables import archived_files, translations
@@ -202,29 +203,22 @@ async def test_what_was_given_up_is_tried_again_where_somebody_asks(opened: Open
         assert await opened.store.files.give_back(again, NOON)
 
 
-async def test_what_was_put_off_for_long_is_due_at_once_where_somebody_asks(opened: Opened) -> None:
+async def test_what_was_put_off_is_tried_at_once_where_somebody_asks(opened: Opened) -> None:
+    """Whoever asks has mended what was wrong, and would wait for hours."""
     number = await end(opened, "a")
-    [claim] = await take(opened)
-    assert await opened.store.files.fail(claim, "HTTP 500", 12, NOON + timedelta(hours=6))
+    for ask in (
+        partial(opened.store.files.want, [number], VIDEO_AND_SRT),
+        partial(opened.store.files.want_all, VIDEO_AND_SRT, 0),
+    ):
+        [claim] = await take(opened)
+        assert (await ask()).files == 0  # it is under way, and stays so
+        assert await opened.store.files.fail(claim, "HTTP 500", 20, NOON + timedelta(hours=6))
+        assert await take(opened) == []
 
-    assert (await opened.store.files.want([number], VIDEO_AND_SRT)).files == 1
-
-    [again] = await take(opened)
-    assert again.attempts == 0
-
-
-async def test_what_brings_nothing_again_and_again_is_without_hope_for_now(opened: Opened) -> None:
-    files = opened.store.files
-    assert not await files.has_hope(2)
-    await end(opened, "a")
-    assert await files.has_hope(2)
-    [claim] = await take(opened)
-    assert await files.has_hope(2)
-    await files.fail(claim, "HTTP 500", 2, NOON + timedelta(hours=6))
-
-    assert not await files.has_hope(2)
-    assert [row["error"] for row in await files.not_there(2, 10)] == ["HTTP 500"]
-    assert await files.not_there(3, 10) == []
+        assert (await ask()).files == 1
+        [again] = await take(opened)
+        assert again.attempts == 0
+        assert await opened.store.files.give_back(again, NOON)
 
 
 async def test_what_is_archived_is_downloaded_again_only_where_that_is_said(opened: Opened) -> None:
@@ -377,6 +371,22 @@ async def test_the_figures_count_what_is_missing_and_tell_the_oldest(opened: Ope
     assert await opened.store.files.oldest_missing() == NOON - timedelta(days=3)
 
 
+async def test_what_was_in_vain_too_often_is_not_worth_waiting_for(opened: Opened) -> None:
+    for name in ("kept", "given up", "in vain", "once more", "untried"):
+        await end(opened, name)
+    claims = {claim.video_translate_id: claim for claim in await take(opened)}
+    await opened.store.files.keep(claims["kept"], THERE)
+    await opened.store.files.fail(claims["given up"], "too large", 1, None)
+    await opened.store.files.fail(claims["in vain"], "HTTP 500", 5, NOON)
+    await opened.store.files.fail(claims["once more"], "HTTP 500", 4, NOON)
+
+    assert await opened.store.files.unsettled(5) == 2
+    assert await opened.store.files.unsettled(5, limit=1) == 1
+    told = {row["video_translate_id"]: row["error"] for row in await opened.store.files.missing(5, 10)}
+    assert told == {"given up": "too large", "in vain": "HTTP 500"}
+    assert len(await opened.store.files.missing(5, 1)) == 1
+
+
 async def test_retention_waits_for_a_file_and_takes_its_row_along(opened: Opened) -> None:
     numbers = [await end(opened, name) for name in ("a", "b", "c")]
     for claim in await take(opened):
@@ -395,8 +405,10 @@ async def test_retention_waits_for_a_file_and_takes_its_row_along(opened: Opened
     "ask",
     [
         partial(sql.claim, now=NOON, limit=2, owner="one", lease=LEASE, of=None),
-        partial(sql.counts, limit=10),
-        sql.oldest_missing,
+        partial(reports.counts, limit=10),
+        partial(reports.unsettled, patience=5, limit=10),
+        partial(reports.missing, patience=5, limit=10),
+        reports.oldest_missing,
     ],
 )
 async def test_no_question_reads_what_is_archived(opened: Opened, ask: Callable[[Connection], Any]) -> None:

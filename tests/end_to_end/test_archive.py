@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from rich.filesize import decimal
 
 from tests.postgres import Server
 
-from .processes import Program, Row, Simulator, Stage
+from .processes import PROGRAM, Program, Row, Simulator, Stage
 
 LARGE = 24_000_000  # bytes of a video: several pieces that are durable
 SLOW = 4_000_000  # bytes a second
@@ -225,6 +228,72 @@ def test_the_verb_keeps_the_whole_history_beside_a_daemon(
     assert archive.are_there(len(archive.rows()))
     archive.check(simulator)
     assert daemon.terminate() == 0
+
+
+def test_the_whole_history_gets_a_line_for_each_file_and_a_sum(
+    archive: Archive, ended: tuple[Simulator, list[str]]
+) -> None:
+    simulator, _ = ended
+
+    said = archive.stage.done("archive", "--all", **archive.settings(simulator)).splitlines()
+
+    rows = archive.rows()
+    size = sum(row["bytes"] for row in rows)
+    lines = {
+        f"{row['name']} {row['kind']} archived: {row['location']} ({row['bytes']} bytes)" for row in rows
+    }
+    assert set(said[1:-1]) == lines
+    assert (said[0], said[-1]) == (
+        f"{len(rows)} files are to be archived",
+        f"{len(rows)} files archived by this command, {decimal(size)}",
+    )
+
+
+def test_on_a_terminal_the_bars_end_with_all_files(
+    archive: Archive, ended: tuple[Simulator, list[str]]
+) -> None:
+    """What the log says on the way stands above them, in lines of its own."""
+    simulator, _ = ended
+    simulator.client.set_file_faults("500", times=1)
+    command = shlex.join([*PROGRAM, "archive", "--all"])
+
+    program = archive.stage.launch(
+        "terminal",
+        ["script", "--quiet", "--return", "--command", f"stty cols 120; {command}", "/dev/null"],
+        archive.settings(simulator),
+        TERM="xterm-256color",
+    )
+
+    assert program.wait() == 0, program.output
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", program.output)
+    rows = archive.rows()
+    size = decimal(sum(row["bytes"] for row in rows))
+    assert re.search(rf"all files \S+ {len(rows)} of {len(rows)} files, {size} ", said), said
+    assert f"{len(rows)} files archived by this command, {size}" in said
+    assert re.search(r'^\{.*HTTP 500", "event": "file not archived yet".*\}\s*$', said, re.MULTILINE), said
+    for row in rows:
+        assert f"{row['name']} {row['kind']} archived: {row['location']} ({row['bytes']} bytes)\n" in said
+
+
+@pytest.mark.parametrize("which", ["--all", "named"])
+def test_the_verb_ends_where_heygen_refuses_the_key_and_tries_at_once_with_a_better_one(
+    archive: Archive, ended: tuple[Simulator, list[str]], which: str
+) -> None:
+    simulator, names = ended
+    simulator.client.revoke_links()
+    what = ("--all",) if which == "--all" else tuple(names)
+
+    program = archive.stage.start(
+        "refused", "archive", *what, **archive.settings(simulator, heygen_api_key="wrong")
+    )
+
+    assert program.wait() == 3, program.output
+    assert "key_rejected" in program.output
+    assert archive.named() == []
+    with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
+        connection.execute("DELETE FROM tracker_state")  # the account's rest is over
+    archive.stage.done("archive", *what, **archive.settings(simulator))
+    archive.check(simulator)
 
 
 def test_the_verb_waits_for_no_file_of_a_translation_that_has_not_ended(

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr
 
-from tests.house.pages import ROOT
+from tests.house.pages import OPERATIONS, ROOT, section
 from tracker.settings import Settings, load
 from tracker.settings.model import LIVE
 
@@ -98,6 +98,13 @@ def test_the_example_marks_what_a_reload_takes_up(name: str) -> None:
     assert ("[reload]" in settings_told()[name][1]) == (name in LIVE)
 
 
+def test_the_page_names_what_a_reload_takes_up() -> None:
+    text = section(OPERATIONS, "## Under systemd")
+    [told] = re.findall(r"`systemctl reload`\*\*(.*?)where they come", text, re.DOTALL)
+
+    assert set(re.findall(r"`TRACKER_(\w+)`", told)) == {name.upper() for name in LIVE}
+
+
 def test_the_wrapper_is_a_plain_shell_script() -> None:
     subprocess.run(["sh", "-n", str(WRAPPER)], check=True)
 
@@ -106,8 +113,11 @@ def test_the_wrapper_uses_what_the_service_uses() -> None:
     unit = (ROOT / "systemd" / "tracker.service").read_text()
     wrapper = WRAPPER.read_text()
 
-    for name in ("User", "DynamicUser", "StateDirectory", "StateDirectoryMode", "UMask"):
+    for name in ("User", "DynamicUser", "StateDirectory", "StateDirectoryMode"):
         [value] = re.findall(rf"^{name}=(.*)$", unit, re.MULTILINE)
         assert re.search(rf"--property={name}={re.escape(value)}\s", wrapper), name
+    assert "UMask=0077" in unit.splitlines()
+    for name in ("LoadCredential", "ReadWritePaths=", "SupplementaryGroups=", "UMask="):
+        assert re.search(rf"\^\(.*\b{name}.*\)/s/\^/--property=/p", wrapper), name
     assert "--config /etc/tracker/tracker.toml" in unit
     assert "config=/etc/tracker/tracker.toml" in wrapper

@@ -679,4 +679,4 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = Story.TestCase
-TestStory.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestStory.settings = settings(max_examples=80, stateful_step_count=40)

@@ -182,7 +182,9 @@ async def test_a_failed_one_says_why_there_is_none() -> None:
 
 async def test_what_was_made_without_audio_has_none() -> None:
     stage = Stage()
-    with pytest.raises(NotFoundError, match="has no audio: HeyGen has named none") as refused:
+    with pytest.raises(
+        NotFoundError, match=r"has no audio: HeyGen has named none; there is: video$"
+    ) as refused:
         await stage.url(AUDIO)
     assert not isinstance(refused.value, NotFinishedError)
     assert stage.asked == 0

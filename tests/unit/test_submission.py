@@ -665,7 +665,7 @@ def test_v2_is_sent_only_while_it_is_planned() -> None:
 FATES = st.sampled_from(["well", "lost", "crash", "early crash", "key", "refused connection"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["v2", "v3"]),
     st.lists(FATES, max_size=8),

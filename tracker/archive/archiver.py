@@ -79,7 +79,8 @@ class Pause:
 class Archiver:
     """Brings due files, `limits.concurrency` at a time. `owner` names this tracker in claims.
 
-    `template` makes the keys. `limits` may change at any time: see `set_limits`.
+    `template` makes the keys. `limits` may change at any time: see `set_limits`. `rests`: why HeyGen gave no
+    link last time, for whichever file it was.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Archiver:
         self._is_stopping = False
         self.under_way: dict[Key, UnderWay] = {}
         self.pause: Pause | None = None
+        self.rests: AccountError | None = None
 
     def set_limits(self, limits: Limits) -> None:
         """From now on; what is under way keeps the room on the disk that it was begun with."""
@@ -198,6 +200,7 @@ class Archiver:
                     is_ours = await self._store.keep(one.claim, archived)
                 await hands.do(part.remove)
                 if is_ours:
+                    one.archived, self.rests = archived, None
                     self._tell(one.claim, archived)
         except PartInUseError:
             await self._put_off(one, IN_USE_PAUSE)
@@ -207,6 +210,7 @@ class Archiver:
             await self._put_off(one, OUT_OF_THE_WAY)
             self._pause_for(error)
         except AccountError as error:
+            self.rests = error
             asked = error.retry_after if isinstance(error, RateLimitedError) else None
             await self._put_off(one, timedelta(seconds=asked) if asked else ACCOUNT_PAUSE)
         except (FileError, HeyGenError, KeyTakenError) as error:

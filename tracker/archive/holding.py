@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tracker.errors import StoreError
-from tracker.file_ports import ArchiveStore, FileClaim
+from tracker.file_ports import Archived, ArchiveStore, FileClaim
 from tracker.ports import Clock
 
 LEASE = timedelta(minutes=5)  # a killed tracker's files are free after that
@@ -18,7 +18,8 @@ RENEWED = timedelta(minutes=1)
 class UnderWay:
     """A file that is being brought: its claim as it is now, and how far it is, in bytes.
 
-    `is_coming` until it is complete; then it is put into its place, unless it `is_stopped`.
+    `is_coming` until it is complete; then it is put into its place, unless it `is_stopped`. `archived`:
+    where it is, once it is there.
     """
 
     claim: FileClaim
@@ -27,6 +28,7 @@ class UnderWay:
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # a claim is renewed, or ended
     is_coming: bool = True
     is_stopped: bool = False
+    archived: Archived | None = None
 
     def told(self, done: int, size: int | None) -> None:
         self.done, self.size = done, size

@@ -9,6 +9,11 @@ from pathlib import Path
 from tracker.errors import FileTooLargeError, NoRoomError, PlaceError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+WAY_OUT = (
+    "; its user needs the right to, and under systemd ReadWritePaths= as well: "
+    "docs/archive.md has the commands"
+)
 
 
 def free_bytes(folder: Path) -> int:
@@ -42,6 +47,7 @@ def in_words(folder: Path) -> Iterator[None]:
             raise FileTooLargeError(f"it is larger than {folder} can take: {error.strerror}") from error
         if error.errno in FULL:  # perhaps a quota, of which the free bytes of the disk say nothing
             raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=None) from error
+        way_out = WAY_OUT if error.errno in REFUSED else ""
         raise PlaceError(
-            f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}"
+            f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}{way_out}"
         ) from error

@@ -1,29 +1,19 @@
 """`tracker archive`: keeps the files of finished translations now, and shows how it goes."""
 
 import asyncio
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.filesize import decimal
 
 from tracker.archive.archiver import Archiver
-from tracker.archive.holding import UnderWay
+from tracker.cli.archive_view import View, named, view
 from tracker.cli.common import (
     AsJson,
     Config,
     Exit,
     err,
-    out,
     print_json,
     shown,
     with_core,
@@ -37,7 +27,8 @@ from tracker.file_ports import Wanted
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 10.0
 PATIENCE = 5  # attempts in a row that brought nothing; then the daemon may go on
-SHOWN = 100  # of what failed
+SHOWN = 100  # of what is missing
+COUNTED = 1000  # files that are left, for the bar: it need not be exact before
 
 Row = dict[str, Any]
 
@@ -97,13 +88,15 @@ async def _archive_some(
     """These translations; answers their rows."""
     files, numbers = core.repository.files, await _numbers(core, list(dict.fromkeys(ids)))
     await files.want(numbers, core.repository.archive, again=again)
-    with _view(silent=silent) as view:
+    with view(silent=silent) as shows:
         while True:
             rows = await files.rows(numbers)
-            view.update(rows, archiver.under_way.values())
-            if all(_is_settled(row) for row in rows):
+            left = [row for row in rows if not _is_settled(row)]
+            shows.told_of(rows)
+            shows.update(archiver.under_way.values(), len(left))
+            if not left:
                 return rows
-            await _go_on(archiver, numbers)
+            await _go_on(archiver, shows, numbers)
 
 
 async def _numbers(core: Core, ids: Sequence[str]) -> list[int]:
@@ -118,24 +111,28 @@ async def _numbers(core: Core, ids: Sequence[str]) -> list[int]:
 
 async def _archive_all(core: Core, archiver: Archiver, *, silent: bool) -> list[Row]:
     """The whole history; answers what is not there after all."""
-    files = core.repository.files
-    wanted, count = Wanted(0, 0), 0
+    files, wanted = core.repository.files, Wanted(0, 0)
     while wanted.after is not None:
         wanted = await files.want_all(core.repository.archive, wanted.after)
-        count += wanted.files
+    total = await files.unsettled(PATIENCE)
     if not silent:
-        err.print(f"{count} more files are to be archived")
-    with _view(silent=silent) as view:
-        while True:
-            view.update((), archiver.under_way.values())
-            if not archiver.under_way and not await files.has_hope(PATIENCE):
-                return await files.not_there(PATIENCE, SHOWN)
-            await _go_on(archiver, None)
+        err.print(f"{total} files are to be archived")
+    with view(silent=silent, total=total) as shows:
+        while left := await files.unsettled(PATIENCE, COUNTED):
+            shows.update(archiver.under_way.values(), left if left < COUNTED else None)
+            await _go_on(archiver, shows, None)
+        shows.update(archiver.under_way.values(), 0)
+    if not silent:
+        err.print(f"{shows.files} files archived by this command, {decimal(shows.bytes)}")
+    return await files.missing(PATIENCE, SHOWN)
 
 
-async def _go_on(archiver: Archiver, numbers: Sequence[int] | None) -> None:
-    """A little further; raises PlaceError where nothing can be kept at all."""
+async def _go_on(archiver: Archiver, shows: View, numbers: Sequence[int] | None) -> None:
+    """A little further; raises PlaceError where nothing can be kept, and AccountError where no link comes."""
     await archiver.tick(numbers)
+    if archiver.rests is not None and not archiver.under_way:
+        raise archiver.rests
+    shows.update(archiver.under_way.values())
     await archiver.idle(LOOK_SECONDS)
     if archiver.pause is not None:
         raise PlaceError(str(archiver.pause.error))
@@ -147,74 +144,5 @@ def _is_settled(row: Row) -> bool:
 
 def _tell_missing(rows: Iterable[Row]) -> None:
     for row in rows:
-        err.print(
-            f"[red]{row['state']}:[/] {shown(_name(row))}: {shown(row['error'] or 'another tracker has it')}"
-        )
-
-
-def _name(row: Row) -> str:
-    return f"{row['video_translate_id']} {row['kind']}"
-
-
-def _view(*, silent: bool) -> "_Bars | _Lines":
-    return _Bars() if sys.stdout.isatty() and not silent else _Lines(silent=silent)
-
-
-class _Lines:
-    """A line for each file that is there, where there is no terminal to draw on."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self._silent = silent
-        self._told: set[str] = set()
-
-    def __enter__(self) -> "_Lines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def update(self, rows: Iterable[Row], under_way: Iterable[UnderWay]) -> None:
-        for row in rows:
-            if row["state"] == FileState.ARCHIVED and not self._silent and _name(row) not in self._told:
-                self._told.add(_name(row))
-                out.print(f"{shown(_name(row))} archived: {shown(row['location'])} ({row['bytes']} bytes)")
-
-
-class _Bars:
-    """A bar for each file that comes, and one for all of them together."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=out,
-        )
-        self._bars: dict[str, TaskID] = {}
-        self._ended = 0
-
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
-        self._all = self._progress.add_task("all together", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, rows: Iterable[Row], under_way: Iterable[UnderWay]) -> None:
-        """What has ended stays in the total."""
-        now = {f"{one.claim.video_translate_id} {one.claim.kind}": one for one in under_way}
-        for name in self._bars.keys() - now.keys():
-            bar = self._bars.pop(name)
-            self._ended += int(self._progress.tasks[self._progress.task_ids.index(bar)].completed)
-            self._progress.remove_task(bar)
-        for name, one in now.items():
-            if name not in self._bars:
-                self._bars[name] = self._progress.add_task(shown(name), total=None)
-            self._progress.update(self._bars[name], completed=one.done, total=one.size)
-        sizes = [one.size for one in now.values()]
-        total = self._ended + sum(size for size in sizes if size is not None)
-        done = self._ended + sum(one.done for one in now.values())
-        self._progress.update(self._all, completed=done, total=None if None in sizes else total)
+        name, reason = named(row["video_translate_id"], row["kind"]), row["error"] or "another tracker has it"
+        err.print(f"[red]{row['state']}:[/] {shown(name)}: {shown(reason)}")

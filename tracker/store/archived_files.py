@@ -10,12 +10,9 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Row,
-    Select,
     and_,
     case,
     delete,
-    exists,
-    func,
     or_,
     select,
     tuple_,
@@ -32,7 +29,6 @@ from tracker.store.tables import archived_files, translations
 
 WALKED = 1000  # translations in one transaction
 LEFT = "the translation is no success any more"
-COUNTED = (FileState.WAITING, FileState.DOWNLOADING, FileState.FAILED)
 
 columns = archived_files.c
 KEY = tuple_(columns.translation_id, columns.kind)
@@ -49,9 +45,6 @@ TOLD = [
     )
 ]
 IS_MISSING = columns.archived_at.is_(None)  # as the index says it
-ROWS: Select[Any] = select(translations.c.video_translate_id, translations.c.title, *columns).join(
-    translations, translations.c.id == columns.translation_id
-)
 FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
 LINK = case({kind: translations.c[kind.column] for kind in LinkKind}, value=columns.kind)
 
@@ -280,58 +273,3 @@ def free_all(connection: Connection) -> None:
         .where(IS_MISSING, columns.state == FileState.DOWNLOADING)
         .values(state=FileState.WAITING, **FREE)
     )
-
-
-# What people and figures read
-
-
-def rows_of(connection: Connection, *, translation_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """The rows of these translations with their ids, ordered by number and kind."""
-    found = ROWS.where(columns.translation_id.in_(translation_ids))
-    return _as_dicts(connection, found.order_by(columns.translation_id, columns.kind))
-
-
-def has_hope(connection: Connection, *, patience: int) -> bool:
-    """Whether any file still comes, or may come: not so many attempts in a row have brought nothing."""
-    comes = select(columns.kind).where(IS_MISSING, columns.state == FileState.DOWNLOADING)
-    may_come = (
-        select(columns.kind)
-        .join(translations, translations.c.id == columns.translation_id)
-        .where(IS_MISSING, columns.state == FileState.WAITING, columns.attempts < patience)
-        .where(translations.c.status == Status.SUCCESS, translations.c.video_translate_id.is_not(None))
-    )
-    return any(connection.scalar(select(exists(some))) for some in (comes, may_come))
-
-
-def not_there(connection: Connection, *, patience: int, limit: int) -> list[dict[str, Any]]:
-    """At most so many rows of those that were given up, or have failed so often, the oldest first."""
-    for_now = and_(columns.state == FileState.WAITING, columns.attempts >= patience)
-    found = ROWS.where(IS_MISSING, or_(columns.state == FileState.FAILED, for_now))
-    return _as_dicts(connection, found.order_by(columns.finished_at).limit(limit))
-
-
-def _as_dicts(connection: Connection, found: Select[Any]) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in connection.execute(found)]
-
-
-def counts(connection: Connection, *, limit: int) -> dict[str, int]:
-    """How many files are in each state but archived; it counts no further than to `limit`."""
-    found = {}
-    for state in COUNTED:
-        some = select(columns.kind).where(IS_MISSING, columns.state == state).limit(limit)
-        found[str(state)] = connection.scalar(select(func.count()).select_from(some.subquery())) or 0
-    return found
-
-
-def oldest_missing(connection: Connection) -> datetime | None:
-    """When the translation ended that has waited longest for a file, given up or not."""
-    ends = [
-        connection.scalar(
-            select(columns.finished_at)
-            .where(IS_MISSING, columns.state == state)
-            .order_by(columns.finished_at)
-            .limit(1)
-        )
-        for state in COUNTED
-    ]
-    return min((end for end in ends if end is not None), default=None)

@@ -23,7 +23,11 @@ LIBPQ = {
     "application_name": "tracker",
 }
 # Set anew in each transaction: behind PgBouncer another one may have another session.
-TIME_OUTS = "SET LOCAL statement_timeout = '7s'; SET LOCAL lock_timeout = '5s'; SET LOCAL timezone = 'UTC'"
+# Who is frozen in the middle of one holds up nobody for longer than a webhook may wait.
+TIME_OUTS = (
+    "SET LOCAL statement_timeout = '7s'; SET LOCAL lock_timeout = '5s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '7s'; SET LOCAL timezone = 'UTC'"
+)
 
 
 @dataclass(frozen=True, slots=True)

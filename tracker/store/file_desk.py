@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from tracker.domain.links import LinkKind
 from tracker.file_ports import Archived, FileClaim, Wanted
 from tracker.ports import Clock
-from tracker.store import archived_files
+from tracker.store import archive_reports, archived_files
 
 T = TypeVar("T")
 
@@ -86,23 +86,26 @@ class FileDesk:
 
     async def rows(self, translation_ids: Sequence[int]) -> list[dict[str, Any]]:
         """The rows of these translations, ordered by number and kind."""
-        return await self._read(partial(archived_files.rows_of, translation_ids=translation_ids))
+        return await self._read(partial(archive_reports.rows_of, translation_ids=translation_ids))
 
-    async def has_hope(self, patience: int) -> bool:
-        """Whether any file still comes, or may come: not so many attempts in a row have brought nothing."""
-        return await self._read(partial(archived_files.has_hope, patience=patience))
+    async def unsettled(self, patience: int, limit: int | None = None) -> int:
+        """How many files are worth waiting for: not given up, nor in vain `patience` times in a row.
 
-    async def not_there(self, patience: int, limit: int) -> list[dict[str, Any]]:
-        """At most so many rows of those that were given up, or have failed so often, the oldest first."""
-        return await self._read(partial(archived_files.not_there, patience=patience, limit=limit))
+        It counts no further than to `limit` (None: all).
+        """
+        return await self._read(partial(archive_reports.unsettled, patience=patience, limit=limit))
+
+    async def missing(self, patience: int, limit: int) -> list[dict[str, Any]]:
+        """At most so many rows of the others that are not there; the oldest translations first."""
+        return await self._read(partial(archive_reports.missing, patience=patience, limit=limit))
 
     async def counts(self, limit: int) -> Mapping[str, int]:
         """How many files wait, are downloaded, and have failed; it counts no further than to `limit`."""
-        return await self._read(partial(archived_files.counts, limit=limit))
+        return await self._read(partial(archive_reports.counts, limit=limit))
 
     async def oldest_missing(self) -> datetime | None:
         """When the translation ended that has waited longest for a file; None where none waits."""
-        return await self._read(archived_files.oldest_missing)
+        return await self._read(archive_reports.oldest_missing)
 
     async def free_claims(self) -> None:
         """Give back what a killed predecessor still held; only for the sole runner of a SQLite file."""

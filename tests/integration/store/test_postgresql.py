@@ -22,9 +22,11 @@ from tracker.domain.cadence import Cadence
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import judge
 from tracker.errors import StoreError
-from tracker.ports import Record
+from tracker.ports import Due, Record
+from tracker.store import claims
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
+from tracker.store.writer import translated
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +161,28 @@ async def test_while_the_server_is_away_a_sender_hears_so_in_time_and_then_all_g
             await asyncio.to_thread(server.start)
             await store.apply([webhook("meanwhile")], RULES)
             assert await store.counts() == [("success", None, 2)]
+
+
+async def test_who_is_frozen_in_the_middle_of_a_transaction_holds_its_rows_no_longer_than_a_sender_waits(
+    postgresql: Server, database: str
+) -> None:
+    """Others skip what is locked: until the server ends that session, nobody could claim them."""
+    async with opened(postgresql.url(database)) as store:
+        await store.apply([registered("a")], RULES)
+        frozen = open_engines(postgresql.url(database))
+        connection = frozen.writer.connect()
+        claims.claim_due(connection, now=NOON, requests=1, owner="frozen", lease=LEASE, due=Due(NOON, NOON))
+        assert await store.claim_due(NOON, 1, "two", LEASE) == []
+
+        with postgresql.connect(database) as waiting:
+            waiting.execute(f"SET lock_timeout = '{SECONDS_OF_A_SENDER:g}s'")
+            await asyncio.to_thread(waiting.execute, "SELECT 1 FROM translations FOR UPDATE")
+
+        assert [claim.owner for claim in await store.claim_due(NOON, 1, "two", LEASE)] == ["two"]
+        with pytest.raises(StoreError, match="idle-in-transaction"), translated():  # it wakes up too late
+            connection.commit()
+        connection.invalidate()
+        frozen.dispose()
 
 
 async def test_a_row_that_another_program_holds_delays_nobody_for_longer_than_a_sender_waits(
