@@ -7,10 +7,13 @@ import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from rich.filesize import decimal
+
+from tests.postgres import Server
 
 from .processes import PROGRAM, Program, Row, Simulator, Stage
 
@@ -114,6 +117,43 @@ def test_a_kill_in_the_middle_of_a_download_is_gone_on_with(archive: Archive) ->
     archive.check(simulator)
     assert simulator.truth().requests.file_bytes - sent <= LARGE - durable
     assert again.terminate() == 0
+
+
+def test_of_two_trackers_on_one_server_one_is_killed_and_no_file_is_lost_or_there_twice(
+    archive: Archive, postgresql: Server
+) -> None:
+    simulator = archive.simulator(file_bytes=[3_000_000, 3_000_000], file_bytes_per_second=1_000_000)
+    names = simulator.client.create([f"language-{number}" for number in range(6)])
+    with postgresql.migrated() as database:
+
+        def start() -> Program:
+            return archive.daemon(
+                simulator, database_url=postgresql.url(database), archive_kinds="video", rate_limit=20
+            )
+
+        def rows() -> list[tuple[Any, ...]]:
+            asked = "SELECT state, location, sha256, COALESCE(claimed_by, '') FROM archived_files"
+            return postgresql.execute(asked, database)
+
+        first, second = start(), start()
+        for name in names:
+            postgresql.execute(f"INSERT INTO translations (video_translate_id) VALUES ('{name}')", database)
+        second.until(lambda: len({row[3] for row in rows() if row[3]}) == 2, "both to download", patience=60)
+        first.kill()
+        postgresql.execute("UPDATE archived_files SET claimed_until = now() - interval '1 s'"
+                           f" WHERE claimed_by LIKE '%:{first.process.pid}'", database)  # fmt: skip
+
+        def is_all_there() -> bool:
+            return [row[0] for row in rows()] == ["archived"] * len(names)
+
+        second.until(is_all_there, "every file", patience=120)
+
+        sums = {hashlib.sha256(Path(location).read_bytes()).hexdigest() for _, location, _, _ in rows()}
+        assert sums == {sha256 for _, _, sha256, _ in rows()}
+        assert sorted(map(str, archive.named())) == sorted(location for _, location, _, _ in rows())
+        assert len(sums) == len(names)
+        assert list((archive.root / ".parts").iterdir()) == []
+        assert second.terminate() == 0
 
 
 def test_a_stop_in_the_middle_of_a_download_loses_nothing_of_it(archive: Archive) -> None:
