@@ -25,6 +25,7 @@ TrackerError                 its text is written for people: the thing, the prob
 └── ArchiveError             what was downloaded cannot be kept
     ├── NoRoomError          the disk is full, or would have less than TRACKER_ARCHIVE_MIN_FREE   exit 3
     ├── PlaceError           the folder or the bucket does not take anything now                  exit 3
+    │   └── ClosedPlaceError  ... whichever file it is
     ├── KeyTakenError        another file has that name already
     ├── PartInUseError       another process on this machine is downloading it
     └── UnwantedError        nobody waits for it any more: it was stopped on its way
@@ -145,6 +146,10 @@ class NoRoomError(ArchiveError):
 
 class PlaceError(ArchiveError):
     """The folder or the bucket of the archive does not take anything now."""
+
+
+class ClosedPlaceError(PlaceError):
+    """Nothing at all can be written there, whichever file it is."""
 
 
 class KeyTakenError(ArchiveError):

@@ -24,6 +24,7 @@ from tracker.domain.links import LinkKind
 from tracker.errors import (
     AccountError,
     ArchiveError,
+    ClosedPlaceError,
     FileError,
     FileTooLargeError,
     HeyGenError,
@@ -207,7 +208,8 @@ class Archiver:
         except UnwantedError:
             await self._put_off(one, timedelta())
         except (NoRoomError, PlaceError) as error:
-            await self._put_off(one, OUT_OF_THE_WAY)
+            is_closed = isinstance(error, ClosedPlaceError)  # then no other file has better luck
+            await self._put_off(one, timedelta() if is_closed else OUT_OF_THE_WAY)
             self._pause_for(error)
         except AccountError as error:
             self.rests = error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tracker.archive.room import in_words
-from tracker.errors import KeyTakenError, PlaceError
+from tracker.errors import ClosedPlaceError, KeyTakenError
 
 PARTS = ".parts"
 READ_BYTES = 1024 * 1024
@@ -62,7 +62,7 @@ class Folder:
     def prepare(self) -> None:
         """See `Place`."""
         if not self._root.is_dir():
-            raise PlaceError(f"TRACKER_ARCHIVE: {self._root} is no folder; make it, or mount its disk")
+            raise ClosedPlaceError(f"TRACKER_ARCHIVE: {self._root} is no folder; make it, or mount its disk")
         with in_words(self._root):
             self.spool.mkdir(exist_ok=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracker.errors import FileTooLargeError, NoRoomError, PlaceError
+from tracker.errors import ClosedPlaceError, FileTooLargeError, NoRoomError, PlaceError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -48,6 +48,7 @@ def in_words(folder: Path) -> Iterator[None]:
         if error.errno in FULL:  # perhaps a quota, of which the free bytes of the disk say nothing
             raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=None) from error
         way_out = WAY_OUT if error.errno in REFUSED else ""
-        raise PlaceError(
+        is_closed = error.errno in REFUSED and Path(str(error.filename)) in (folder, folder / ".parts")
+        raise (ClosedPlaceError if is_closed else PlaceError)(
             f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}{way_out}"
         ) from error
