@@ -1,10 +1,10 @@
-"""When a file is tried again."""
+"""When a file is tried again, and what is read of the settings."""
 
 from datetime import timedelta
 from itertools import count, takewhile
 
 from tests.builders import NOON
-from tracker.domain.archive import ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, next_attempt
+from tracker.domain.archive import ATTEMPTS, FIRST_WAIT, LONGEST_WAIT, Destination, Kinds, next_attempt
 
 
 def wait(attempts: int) -> timedelta:
@@ -26,3 +26,11 @@ def test_after_about_a_week_it_is_given_up() -> None:
 
     assert tried[-1] == ATTEMPTS - 1
     assert timedelta(days=6) < sum((wait(attempts) for attempts in tried), timedelta()) < timedelta(days=9)
+
+
+def test_what_was_read_before_stays_as_it_is() -> None:
+    """As defaults are, and what is handed on from one model to another."""
+    for kind, text in ((Destination, "s3://films/heygen"), (Kinds, "video, srt")):
+        read = kind.parse(text)
+        assert str(read) == text
+        assert kind.parse(read) is read
