@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from tracker.domain.file_names import FileOf
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Observation
 
@@ -93,8 +94,8 @@ class LinkFigures(Protocol):
     def link_not_renewed(self, cause: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FileClaim:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileClaim(FileOf):
     """The right to download one file, until `until`; nobody else does meanwhile.
 
     `url` is the link that is known, perhaps no longer good; `location`: where it was archived before;
@@ -102,19 +103,11 @@ class FileClaim:
     """
 
     translation_id: int
-    kind: LinkKind
     owner: str
     until: datetime
     attempts: int
-    video_translate_id: str
     url: str | None = field(repr=False)
     location: str | None
-    finished_at: datetime
-    created_at: datetime
-    title: str | None = None
-    output_language: str | None = None
-    input_language: str | None = None
-    callback_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

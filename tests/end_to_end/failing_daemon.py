@@ -1,4 +1,4 @@
-"""A real daemon that soon loses one of its parts; the exit code is the daemon's.
+"""A real daemon that loses one of its parts once it is up; the exit code is the daemon's.
 
 Usage: failing_daemon.py PART
 """
@@ -18,8 +18,8 @@ from tracker.daemon import Daemon
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
 from tracker.vitals import Vitals
+from tracker.web.server import Server
 
-SOON = 0.5  # seconds
 Serving = Mapping[str, asyncio.Task[None]]
 
 
@@ -56,6 +56,11 @@ class FailingDaemon(Daemon):
     """Loses its part without being told."""
 
     silence = timedelta(seconds=2)
+    is_up = asyncio.Event()
+
+    async def _tell_up(self, core: Core, servers: list[Server], vitals: Vitals) -> None:
+        await super()._tell_up(core, servers, vitals)
+        self.is_up.set()
 
     async def _watch(self, core: Core, ticker: Ticker, serving: Serving, vitals: Vitals) -> None:
         lose = asyncio.create_task(self._lose(core, ticker, serving))
@@ -63,7 +68,7 @@ class FailingDaemon(Daemon):
         lose.cancel()
 
     async def _lose(self, core: Core, ticker: Ticker, serving: Serving) -> None:
-        await asyncio.sleep(SOON)
+        await self.is_up.wait()
         await LOSSES[sys.argv[1]](core, ticker, serving)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from tracker.archive.part import Part
 from tracker.archive.places import Complete, Place
 from tracker.archive.room import free_bytes
 from tracker.domain.archive import next_attempt
-from tracker.domain.file_names import FileFields, KeyTemplate
+from tracker.domain.file_names import FileFields, FileOf, KeyTemplate
 from tracker.domain.links import LinkKind
 from tracker.errors import (
     AccountError,
@@ -297,17 +297,7 @@ class Archiver:
 
 
 def _fields(claim: FileClaim, extension: str) -> FileFields:
-    return FileFields(
-        video_translate_id=claim.video_translate_id,
-        kind=claim.kind,
-        extension=extension,
-        finished_at=claim.finished_at,
-        created_at=claim.created_at,
-        title=claim.title,
-        output_language=claim.output_language,
-        input_language=claim.input_language,
-        callback_id=claim.callback_id,
-    )
+    return FileFields(extension=extension, **{one.name: getattr(claim, one.name) for one in fields(FileOf)})
 
 
 def _named(claim: FileClaim) -> dict[str, str]:

@@ -52,18 +52,24 @@ RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileFields:
-    """What a template can name. `extension` is one of EXTENSIONS, without a dot; times are aware."""
+class FileOf:
+    """Which file of which translation; times are aware."""
 
     video_translate_id: str
     kind: LinkKind
-    extension: str
     finished_at: datetime
     created_at: datetime
     title: str | None = None
     output_language: str | None = None
     input_language: str | None = None
     callback_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFields(FileOf):
+    """What a template can name. `extension` is one of EXTENSIONS, without a dot."""
+
+    extension: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,12 @@ def _index_where(name: str, columns: str | tuple[str, ...], condition: str) -> I
     return Index(name, *names, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
+def _translation_id() -> Column[int]:
+    """Goes with its translation."""
+    key = ForeignKey("translations.id", ondelete="CASCADE")
+    return Column("translation_id", BigKey, key, nullable=False, index=True)
+
+
 TIMES = (
     "url_fetched_at",
     "url_expires_at",
@@ -218,13 +224,7 @@ changes = Table(
     "changes",
     metadata,
     Column("id", BigKey, primary_key=True, autoincrement=True),
-    Column(
-        "translation_id",
-        BigKey,
-        ForeignKey("translations.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _translation_id(),
     Column("old_status", String(16), nullable=False),
     Column("new_status", String(16), nullable=False),
     Column(
@@ -244,13 +244,7 @@ link_changes = Table(
     "link_changes",
     metadata,
     Column("id", BigKey, primary_key=True, autoincrement=True),
-    Column(
-        "translation_id",
-        BigKey,
-        ForeignKey("translations.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _translation_id(),
     Column("kind", String(16), nullable=False, comment="video, audio, captions, srt or vtt"),
     Column("old_url", Text, nullable=False, comment="where the link led before, without its query"),
     Column("new_url", Text, nullable=False, comment="where it leads now, without its query"),
