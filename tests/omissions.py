@@ -14,15 +14,15 @@ STRICT = "TRACKER_TEST_STRICT"
 
 
 def leave_out(missing: str, remedy: str) -> NoReturn:
-    """End a test, or a fixture and all its tests, for want of something: `leave_out("no nginx", "apt-get install nginx")`.
+    """Skip a test, or all tests of a fixture: `leave_out("there is no nginx", "apt-get install nginx")`.
 
-    Tests with the same two texts are one line of the summary.
+    Tests with the same two texts share a line of the summary.
     """
     pytest.skip(f"{missing}; to run: {remedy}")
 
 
 def fail_if_strict(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """However a test was skipped: under TRACKER_TEST_STRICT it failed. What is expected to fail is no omission."""
+    """Turn a skipped test into a failed one under TRACKER_TEST_STRICT, however it was skipped."""
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(STRICT, "") not in ("", "0"):
         report.longrepr = f"left out: {reason(report)}\n(this fails because {STRICT} is set)"
         report.outcome = "failed"
