@@ -1,4 +1,4 @@
-"""What all tests share: databases, markers, and a report of the tests that were left out."""
+"""What all tests share: a PostgreSQL server, markers, and a report of the tests that were left out."""
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -6,14 +6,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import databases, omissions
+from tests import omissions
 from tests.postgres import Server, require_binaries
 
 hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("house")
 
 TESTS = Path(__file__).parent
-QUICK = ("unit", "contract", "house")
 
 
 @pytest.fixture(scope="session")
@@ -29,21 +28,12 @@ def postgresql(postgresql_binaries: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite() -> bytes:
-    """A SQLite file with tracker's tables, to write where a test wants it."""
-    return databases.migrated_sqlite()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What a test uses and where it is decides its markers, so that they need not be remembered."""
     for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
         if _uses_postgresql(item):
             item.add_marker("postgresql")
-        elif folder in QUICK and item.get_closest_marker("long") is None:
-            item.add_marker("quick")
-        if folder == "systemd" and item.get_closest_marker("xdist_group") is None:
+        if item.path.is_relative_to(TESTS / "systemd") and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))  # or both workers boot a module's box
 
 
