@@ -41,6 +41,55 @@ def test_v2_retires_in_mid_run_and_nobody_notices_but_the_log(stage: Stage, answ
     assert simulator.truth().requests.by_route["v2.status"] == asked_v2
 
 
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_v2_that_finds_nothing_any_more_is_left_for_v3(stage: Stage, status: int) -> None:
+    simulator = stage.simulator(
+        running_seconds=FAR, webhook_lost=1.0, failure_rate=0.3, unknown_id_http_status=status
+    )
+    ids = simulator.client.create_many(6)
+    simulator.client.set_retirement(v2="not_found")
+    daemon = stage.daemon(simulator, heygen_api="auto")
+    stage.database.track(ids)
+
+    def all_run() -> bool:
+        return set(stage.database.statuses().values()) == {"running"}
+
+    daemon.program.until(all_run, "what runs to be running")
+    simulator.client.advance(FAR)
+    daemon.program.until(lambda: is_right(stage.database, simulator.truth()), "all rows to be right")
+    check_moved(stage, daemon)
+    assert daemon.program.terminate() == 0
+
+    asked_v2 = simulator.truth().requests.by_route["v2.status"]
+    again = stage.daemon(simulator, heygen_api="auto")
+    stage.database.track(simulator.client.create_many(1))
+    simulator.client.advance(FAR)
+    again.program.until(lambda: is_right(stage.database, simulator.truth()), "the new row to be right")
+    assert again.ready()["poller"]["heygen_api"] == "v3"
+    assert simulator.truth().requests.by_route["v2.status"] == asked_v2 <= 2 * len(ids)
+
+
+def test_a_v3_that_finds_nothing_any_more_is_left_for_v2(stage: Stage) -> None:
+    simulator = stage.simulator(running_seconds=FAR, webhook_lost=1.0, failure_rate=0.3)
+    ids = simulator.client.create_many(6)
+    simulator.client.set_retirement(v2="410")
+    daemon = stage.daemon(simulator, heygen_api="auto")
+    stage.database.track(ids)
+    daemon.program.until_event("heygen api switched")
+    assert daemon.program.terminate() == 0
+
+    simulator.client.set_retirement(v2=None, v3="not_found")
+    again = stage.daemon(simulator, heygen_api="auto")
+    moved = again.program.until_event("heygen api switched")
+    assert (moved["before"], moved["now"]) == ("v3", "v2")
+    simulator.client.advance(FAR)
+    again.program.until(lambda: is_right(stage.database, simulator.truth()), "all rows to be right")
+    assert again.ready()["poller"]["heygen_api"] == "v2"
+    assert again.program.events_named("HeyGen knows none of the translations") == []
+    assert [row for row in _rows(stage) if row["attention"] is not None] == []
+    check_invariants(stage.database)
+
+
 def check_moved(stage: Stage, daemon: Daemon) -> None:
     """It is visible everywhere, told once, and no translation was hurt by it."""
     assert daemon.ready()["poller"]["heygen_api"] == "v3"

@@ -62,6 +62,32 @@ def test_a_retired_v2_answers_alike_on_all_its_routes(
     assert ask(client, made).status_code == 200
 
 
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_retired_v2_may_find_nothing(start: Start, status: int) -> None:
+    client = start(**SLOW, unknown_id_http_status=status)
+    (made,) = client.create("es")
+    client.set_retirement(v2="not_found")
+    *answers, legacy = old_routes(client, made)
+    for response in answers:
+        assert (response.status_code, response.json()) == (
+            status,
+            {"data": None, "error": {"code": "internal_error", "message": "Video translate not found"}},
+        )
+    assert (legacy.status_code, "not found" in legacy.json()["message"]) == (404, True)
+    assert one(client, made)["status"] == "pending"
+    assert client.truth().requests.status_by_answer == {"retired": 1, "ok": 1}
+
+
+def test_a_v3_that_is_gone_may_find_nothing(start: Start) -> None:
+    client = start(**SLOW)
+    (made,) = client.create("es")
+    client.set_retirement(v3="not_found")
+    for path in (f"/video-translations/{made}", "/video-translations/statuses", "/webhooks/events"):
+        answer = get(client, path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert ask(client, made).status_code == 200
+
+
 def test_v2_retires_in_mid_run_by_the_scenario(start: Start) -> None:
     client = start(**SLOW, retire_v2_after_seconds=3600, retired_answer="404")
     (made,) = client.create("es")

@@ -54,7 +54,8 @@ class Observation:
     `status` is None where the source made no claim, or used a word we do not know; the raw word is
     in `provider_status`. `occurred_at` is HeyGen's own time of the event where it gives one.
     A `hint` only moves the next poll forward. What is not `authentic` may be untrue, its ids included.
-    `partial`: only the status was asked for, so that missing urls and reasons mean nothing yet.
+    `partial`: only the status was asked for, so that missing urls and reasons, and "not found", mean
+    nothing yet: the translation is asked about alone before anything is believed.
     """
 
     source: Source

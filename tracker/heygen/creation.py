@@ -62,7 +62,8 @@ class Creation:
         if api == v2.API_VERSION and order.asset_id is not None:  # it counts as an attempt, and backs off
             raise NotSentError("HeyGen's v2 takes no assets; set TRACKER_HEYGEN_API=v3")
         answer = await self._post(api, order, idempotency_key, at)
-        if api == v2.API_VERSION and _is_gone(answer):
+        # HeyGen's own 404 created nothing either, and v3 says for itself whether it is right
+        if api == v2.API_VERSION and (_is_gone(answer) or (self._follows and answer.status_code == 404)):
             if not self._follows:
                 raise NotSentError(
                     f"v2 answers as retired: {answer.name}; set TRACKER_HEYGEN_API to auto or v3"

@@ -1,20 +1,29 @@
-"""The status endpoint in the dialect that the account speaks; `auto` follows HeyGen from v2 to v3."""
+"""The status endpoint in the dialect that the account speaks; `auto` follows HeyGen from one to the other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
 from tracker.domain.observation import Observation
-from tracker.errors import HeyGenError, NotFoundError, RefusedError, StoreError, TransientError
+from tracker.errors import (
+    HeyGenError,
+    KeyRejectedError,
+    NotFoundError,
+    RefusedError,
+    StoreError,
+    TransientError,
+)
 from tracker.heygen import v2, v3
 from tracker.heygen.answers import Answer
 from tracker.heygen.client import HeyGenClient
+from tracker.heygen.dialect import OTHER, Dialect
 
 log = structlog.get_logger("tracker.heygen")
 
-PROOFS = 2  # different ids for which v2 must look retired
+PATHS = {v2.API_VERSION: v2.status_path, v3.API_VERSION: v3.status_path}
 SHRINK = 10  # a bulk question that fails makes the next ones so much smaller, and a good one doubles them
 SINGLY_SECONDS = 60.0  # until bulk questions are tried again, once they have shrunk to one translation
 
@@ -22,8 +31,8 @@ SINGLY_SECONDS = 60.0  # until bulk questions are tried again, once they have sh
 class StatusEndpoint:
     """HeyGen's status endpoint.
 
-    `setting` is auto, v2 or v3; `known` is what an earlier run found out, `switched` is awaited once
-    when the account moves from v2 to v3.
+    `setting` is auto, v2 or v3; `known` is what an earlier run found out, `switched` is awaited
+    when the account moves to the other dialect.
     """
 
     def __init__(
@@ -37,12 +46,16 @@ class StatusEndpoint:
         self._client = client
         self._follows = setting == "auto"
         self._switched = switched
-        self.api = (known or v2.API_VERSION) if self._follows else setting
-        self._retired_for: set[str] = set()
+        self._dialect = Dialect((known or v2.API_VERSION) if self._follows else setting)
         self._told = self._told_of_bulk = False
         self._batch = v3.BATCH
         self._singly_until = 0.0
         self._failed_in_a_row = 0
+
+    @property
+    def api(self) -> str:
+        """The dialect that the account speaks: v2 or v3."""
+        return self._dialect.api
 
     @property
     def batch_size(self) -> int:
@@ -59,25 +72,30 @@ class StatusEndpoint:
     async def fetch(self, video_translate_id: str, at: datetime) -> Observation:
         """Ask about one translation; raises HeyGenError where no status was learnt.
 
-        A v2 that looks retired is no answer: v3 is asked the same, at once.
+        A v2 that looks retired is no answer: v3 is asked the same, at once. Under `auto` a translation
+        that one dialect does not find is asked about in the other, too, as often as `Dialect` allows.
         """
-        if self.api == v3.API_VERSION:
-            return await self._fetch_v3(video_translate_id, at)
-        answer = await self._client.ask("status", v2.status_path(video_translate_id), at)
-        if not answer.looks_retired:
-            seen = v2.read_status(video_translate_id, answer)
-            self._retired_for.clear()
-            return seen
-        if not self._follows:
-            self._tell_retired(answer)
-            raise TransientError(
-                f"v2 answers as retired: {answer.name}; set TRACKER_HEYGEN_API to auto or v3"
-            )
-        return await self._follow(video_translate_id, answer, at)
+        api = self._dialect.api_for(video_translate_id, at)
+        answer = await self._ask(api, video_translate_id, at)
+        if api == v2.API_VERSION and answer.looks_retired:
+            return await self._follow(video_translate_id, answer, at)
+        try:
+            seen = _read(api, video_translate_id, answer)
+        except NotFoundError as error:
+            other = OTHER[api]
+            found = await self._ask_other(other, video_translate_id, at)
+            if found is None:
+                raise
+            self._dialect.record_known(video_translate_id, other, at)
+            await self._count_proof(video_translate_id, other, at, because=str(error))
+            return found
+        self._dialect.record_known(video_translate_id, api, at)
+        return seen
 
     async def fetch_many(self, video_translate_ids: Sequence[str], at: datetime) -> list[Observation]:
         """Ask v3 about up to `batch_size` at once; one observation each, in order.
 
+        Under `auto` one that is not found is marked as partial: asked alone, it is asked about in v2, too.
         Raises RefusedError where HeyGen does not take the question: then fewer are asked about together.
         """
         asked = len(video_translate_ids)
@@ -86,7 +104,7 @@ class StatusEndpoint:
         except RefusedError as error:
             self._shrink(asked, error)
             raise
-        except (NotFoundError, TransientError) as error:
+        except TransientError as error:
             self._failed_in_a_row += 1
             if self._failed_in_a_row > 1:  # once is nothing
                 self._shrink(asked, error)
@@ -95,7 +113,11 @@ class StatusEndpoint:
         if asked >= self._batch:
             self._batch = min(2 * self._batch, v3.BATCH)
         left_out = "HeyGen's bulk answer leaves it out"
-        return [told.get(one) or v3.not_told(one, at, left_out) for one in video_translate_ids]
+        seen = [told.get(one) or v3.not_told(one, at, left_out) for one in video_translate_ids]
+        for name, one in zip(video_translate_ids, seen, strict=True):
+            if one.problem is None:
+                self._dialect.record_known(name, v3.API_VERSION, at)
+        return [replace(one, partial=True) if one.problem and self._follows else one for one in seen]
 
     async def _tell_many(self, video_translate_ids: Sequence[str], at: datetime) -> dict[str, Observation]:
         """The pages of one bulk answer, until nothing new is told."""
@@ -117,7 +139,9 @@ class StatusEndpoint:
         answer = await self._client.ask("statuses", v3.STATUSES_PATH, at, params=params)
         try:
             answer.rows()
-        except (NotFoundError, TransientError) as error:
+        except NotFoundError as error:  # of the question; it says nothing about any translation
+            raise RefusedError(str(error)) from error
+        except TransientError as error:
             if answer.is_refusal:
                 raise RefusedError(str(error)) from error
             raise
@@ -131,32 +155,50 @@ class StatusEndpoint:
             log.warning("bulk question failed", asked=asked, error=str(error), next=self._batch)
         self._told_of_bulk = True
 
-    async def _fetch_v3(self, video_translate_id: str, at: datetime) -> Observation:
-        answer = await self._client.ask("status", v3.status_path(video_translate_id), at)
-        if answer.looks_retired:  # somebody's "Not Found" is not HeyGen's about this translation
-            raise TransientError(f"{answer.name}: not an answer of HeyGen's v3")
-        return v3.read_status(video_translate_id, answer)
+    async def _ask(self, api: str, video_translate_id: str, at: datetime) -> Answer:
+        return await self._client.ask("status", PATHS[api](video_translate_id), at)
+
+    async def _ask_other(self, api: str, video_translate_id: str, at: datetime) -> Observation | None:
+        """What this dialect says of what the first does not find; None: it has no status, or is not asked.
+
+        Its failures change nothing, except those that concern the whole account: AccountError.
+        """
+        if not (self._follows and self._dialect.take_extra(video_translate_id, at)):
+            return None
+        try:
+            answer = await self._ask(api, video_translate_id, at)
+            return _read(api, video_translate_id, answer) if answer.status_code != 403 else None
+        except KeyRejectedError:
+            self._dialect.record_rejected(at)
+            raise
+        except (NotFoundError, TransientError):
+            return None
 
     async def _follow(self, video_translate_id: str, retired: Answer, at: datetime) -> Observation:
-        """Ask v3 instead, and move there once v2 looked retired for two ids, and v3 knew its own words."""
+        """Ask v3 instead of a v2 that looks retired; that v3 knows its own words is a proof."""
+        if not self._follows:
+            self._tell_retired(retired)
+            raise TransientError(
+                f"v2 answers as retired: {retired.name}; set TRACKER_HEYGEN_API to auto or v3"
+            )
+        api = v3.API_VERSION
         try:
-            seen = await self._fetch_v3(video_translate_id, at)
+            seen = _read(api, video_translate_id, await self._ask(api, video_translate_id, at))
         except TransientError as error:
             raise TransientError(f"v2 answers as retired ({retired.name}), and v3: {error}") from error
         except NotFoundError:
-            await self._count_proof(video_translate_id, retired)
+            await self._count_proof(video_translate_id, api, at, because=retired.name)
             raise
-        await self._count_proof(video_translate_id, retired)
+        self._dialect.record_known(video_translate_id, api, at)
+        await self._count_proof(video_translate_id, api, at, because=retired.name)
         return seen
 
-    async def _count_proof(self, video_translate_id: str, retired: Answer) -> None:
-        self._retired_for.add(video_translate_id)
-        if len(self._retired_for) < PROOFS or self.api == v3.API_VERSION:
+    async def _count_proof(self, video_translate_id: str, api: str, at: datetime, because: str) -> None:
+        if not self._dialect.record_proof(video_translate_id, api, at):
             return
-        self.api = v3.API_VERSION
-        log.warning("heygen api switched", before=v2.API_VERSION, now=self.api, because=retired.name)
+        log.warning("heygen api switched", before=OTHER[api], now=api, because=because)
         try:
-            await self._switched(self.api)
+            await self._switched(api)
         except StoreError as error:  # the answer matters more; the next start finds it out again
             log.error("heygen api not stored", error=str(error))
 
@@ -164,3 +206,11 @@ class StatusEndpoint:
         if not self._told:
             log.error("v2 answers as retired", answer=answer.name, advice="set TRACKER_HEYGEN_API to auto")
         self._told = True
+
+
+def _read(api: str, video_translate_id: str, answer: Answer) -> Observation:
+    if api == v2.API_VERSION:
+        return v2.read_status(video_translate_id, answer)
+    if answer.looks_retired:  # somebody's "Not Found" is not HeyGen's about this translation
+        raise TransientError(f"{answer.name}: not an answer of HeyGen's v3")
+    return v3.read_status(video_translate_id, answer)

@@ -18,10 +18,14 @@ class Doubt:
         return len(self._strangers) >= STRANGERS
 
     def hear(self, seen: Sequence[Observation]) -> None:
-        """One answer: any translation in it that HeyGen knows ends the doubt."""
+        """One answer: any translation in it that HeyGen knows ends the doubt.
+
+        What is partial is no stranger yet: asked alone, it is asked about in the other dialect, too.
+        """
         if any(one.problem is None for one in seen):
             self._strangers.clear()
             return
         for one in seen:
-            if one.problem is not None and one.problem.kind is ProblemKind.NOT_FOUND and not self.is_raised:
+            is_stranger = one.problem is not None and one.problem.kind is ProblemKind.NOT_FOUND
+            if is_stranger and not one.partial and not self.is_raised:
                 self._strangers.add(one.video_translate_id or "")

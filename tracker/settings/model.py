@@ -48,7 +48,7 @@ class Settings(BaseModel):
         "https://api.heygen.com", "where HeyGen's API is", "https://api.heygen.com"
     )
     heygen_api: Literal["auto", "v2", "v3"] = setting(
-        "auto", "HeyGen's API to speak; auto follows from v2 to v3", "v3"
+        "auto", "HeyGen's API to speak; auto follows it from v2 to v3, or back", "v3"
     )
     webhook_secret: Secret | None = setting(
         None, "the webhook endpoint's secret, named `main`, whsec_ included", "whsec_...", live=True

@@ -89,7 +89,7 @@ class Desk:
         retired = self.retirement.answer(call.dialect.generation)
         if retired is not None:
             self._count(call, "retired")
-            return retired_response(retired)
+            return retired_response(retired, call.dialect.refuse(self.not_found(call.dialect)))
         await self.pauses.wait(self.faults.latency(call.fault_route))
         if not self.keys.accept(request):
             return await self._broken("unauthorized", request, call)

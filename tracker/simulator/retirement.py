@@ -31,8 +31,11 @@ class Retirement:
         return self.scenario.retired_answer
 
 
-def retired_response(answer: RetiredAnswer) -> Response:
+def retired_response(answer: RetiredAnswer, not_found: Response) -> Response:
+    """`not_found` is what the version says of a translation that it does not know."""
     match answer:
+        case "not_found":
+            return not_found
         case "404":
             # A gateway's 404: not HeyGen's own words about a translation.
             return JSONResponse({"message": "Not Found"}, 404)

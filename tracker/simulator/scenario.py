@@ -20,7 +20,8 @@ from tracker.errors import InputError
 Outcome = Literal["success", "failed"]
 WebhookFate = Literal["prompt", "lost", "doubled", "late", "reordered"]
 UrlFate = Literal["at_once", "later"]
-RetiredAnswer = Literal["404", "405", "410", "redirect", "html"]
+RetiredAnswer = Literal["404", "405", "410", "redirect", "html", "not_found"]
+"""`not_found`: each translation is unknown, in HeyGen's own JSON; 404 is a gateway's."""
 LinkExpiry = Literal["Expires", "Policy", "Amz", "none"]
 """How a link says until when it works: CloudFront's two ways, S3's, or not at all."""
 
@@ -133,7 +134,7 @@ class Scenario(_Strict):
     not_found_seconds: Seconds = Field(
         default=3.0, description="how long such an id is unknown", examples=[3]
     )
-    unknown_id_http_status: Literal[404, 500] = Field(
+    unknown_id_http_status: Literal[200, 404, 500] = Field(
         default=404,
         description="HTTP status of `Video translate not found`; nobody has recorded it",
         examples=[500],

@@ -226,7 +226,7 @@ def test_wrong_input_has_one_clear_error_and_stores_nothing(
     assert submit.rows("id") == []
 
 
-@pytest.mark.parametrize("answer", ["404", "405", "410", "redirect"])
+@pytest.mark.parametrize("answer", ["404", "405", "410", "redirect", "not_found"])
 def test_a_retired_v2_is_followed_to_v3(submit: Submitter, answer: Any) -> None:
     submit.simulator.set_retirement(v2=answer)
     ran = submit(*VIDEO, "--language", "es", "--language", "de", api="auto")

@@ -164,7 +164,20 @@ async def test_what_an_answer_without_ids_means(said: Answer, kind: type[Excepti
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("gone", [answer(HTML, 404), answer(HTML, 405), answer(b"", 410), answer(b"", 301)])
+NOT_FOUND = {"data": None, "error": {"code": "internal_error", "message": "Video translate not found"}}
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        answer(HTML, 404),
+        answer(HTML, 405),
+        answer(b"", 410),
+        answer(b"", 301),
+        answer(NOT_FOUND, 404),
+        answer({"error": {"code": "not_found", "message": "Proofread not found"}}, 404),
+    ],
+)
 async def test_a_retired_v2_is_followed_to_v3_with_the_same_key(gone: Answer) -> None:
     client = FakeClient(gone, answer({"data": {"video_translation_ids": ["a", "b"]}}))
     sent = Sent()
@@ -173,6 +186,20 @@ async def test_a_retired_v2_is_followed_to_v3_with_the_same_key(gone: Answer) ->
     assert sent.apis == ["v2", "v3"]
     assert [path for _, path, _ in client.asked] == ["/v2/video_translate", "/v3/video-translations"]
     assert client.keys == ["key-1", "key-1"]
+
+
+@pytest.mark.parametrize("status_code", [200, 500])
+async def test_not_found_that_may_hide_a_creation_is_not_followed(status_code: int) -> None:
+    client = FakeClient(answer(NOT_FOUND, status_code))
+    with pytest.raises(TransientError, match="not found"):
+        await create(client, api="v2")
+    assert len(client.asked) == 1
+
+
+async def test_what_v3_does_not_find_either_is_refused() -> None:
+    said = {"error": {"code": "not_found", "message": "Proofread not found"}}
+    with pytest.raises(RefusedError, match="Proofread not found"):
+        await create(FakeClient(answer(NOT_FOUND, 404), answer(said, 404)), api="v2")
 
 
 async def test_a_web_page_with_200_may_hide_anything_and_is_not_followed() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from tests.builders import NOON
+from tests.builders import NOON, after
 from tests.integration.web.served import Client, served
 from tracker.domain.observation import Observation, ProblemKind
 from tracker.domain.status import Status
@@ -27,6 +28,7 @@ from tracker.errors import (
 )
 from tracker.heygen import statuses
 from tracker.heygen.client import HeyGenClient
+from tracker.heygen.dialect import OTHER
 from tracker.heygen.statuses import StatusEndpoint
 
 pytestmark = pytest.mark.anyio
@@ -67,6 +69,7 @@ class HeyGen:
     v2: Response = field(default_factory=v2_says)
     v3: Response = field(default_factory=v3_says)
     pages: Mapping[str | None, Response] = field(default_factory=dict)
+    of_one: Mapping[str, Response] = field(default_factory=dict)  # by dialect and id: "v2 a"
     asked: list[str] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     wanted: list[list[str]] = field(default_factory=list)
@@ -87,11 +90,11 @@ class HeyGen:
 
     async def _two(self, request: Request) -> Response:
         self._note(request, f"v2 {request.path_params['name']}")
-        return self.v2
+        return self.of_one.get(self.asked[-1], self.v2)
 
     async def _three(self, request: Request) -> Response:
         self._note(request, f"v3 {request.path_params['name']}")
-        return self.v3
+        return self.of_one.get(self.asked[-1], self.v3)
 
     async def _many(self, request: Request) -> Response:
         token = request.query_params.get("token")
@@ -138,8 +141,8 @@ class Opened:
     stored: list[str]
     kinds: list[str]
 
-    async def ask(self, name: str) -> Observation:
-        return await self.endpoint.fetch(name, NOON)
+    async def ask(self, name: str, at: datetime = NOON) -> Observation:
+        return await self.endpoint.fetch(name, at)
 
     async def ask_many(self, *names: str) -> list[Observation]:
         return await self.endpoint.fetch_many(names, NOON)
@@ -182,22 +185,16 @@ RETIRED: list[Response] = [
     Response(status_code=301, headers={"location": "/v3/elsewhere"}),
     Response(status_code=302),
 ]
+# as it was logged; its HTTP status is not on record
+LOGGED = {"data": None, "error": {"code": "internal_error", "message": "Video translate not found"}}
+NOT_FOUND_V2 = [told(status_code, LOGGED) for status_code in (200, 404, 500)]
+NOT_FOUND: list[Response] = [
+    *NOT_FOUND_V2,
+    told(404, NOT_FOUND_V3),
+    told(404, {"error": "Video translate not found"}),
+    told(405, {"error": {"code": "not_found", "message": "no"}}),
+]
 NOT_RETIRED: list[tuple[Response, type[Exception]]] = [
-    (told(404, NOT_FOUND_V3), NotFoundError),
-    (
-        told(
-            404, {"data": None, "error": {"code": "internal_error", "message": "Video translate not found"}}
-        ),
-        NotFoundError,
-    ),
-    (
-        told(
-            500, {"data": None, "error": {"code": "internal_error", "message": "Video translate not found"}}
-        ),
-        NotFoundError,
-    ),
-    (told(404, {"error": "Video translate not found"}), NotFoundError),
-    (told(405, {"error": {"code": "not_found", "message": "no"}}), NotFoundError),
     (told(401, {"message": "Not Found"}), KeyRejectedError),
     (HTMLResponse("<h1>no</h1>", 403), KeyRejectedError),
     (told(429, {"error": {"code": "rate_limit_exceeded", "message": "slow"}}), RateLimitedError),
@@ -390,6 +387,197 @@ async def test_somebody_elses_not_found_says_nothing_about_a_translation(
             await opened.ask("a")
 
 
+# Not found: the other dialect is asked, too
+
+
+@pytest.fixture(params=["v2", "v3"])
+def spoken(request: pytest.FixtureRequest) -> str:
+    """The dialect of the account; the other one is asked, too."""
+    name: str = request.param
+    return name
+
+
+def gone(heygen: HeyGen, api: str, answer: Response, other: Response) -> str:
+    """This dialect knows nothing any more, and the other answers so; returns the other's name."""
+    heygen.v2, heygen.v3 = (answer, other) if api == "v2" else (other, answer)
+    return OTHER[api]
+
+
+def says(api: str, status: str = "running") -> Response:
+    return v2_says(status) if api == "v2" else v3_says(status)
+
+
+@pytest.mark.parametrize("answer", NOT_FOUND, ids=shown)
+async def test_a_dialect_that_finds_nothing_moves_the_account_by_two_that_the_other_knows(
+    heygen: HeyGen, open_as: Any, spoken: str, answer: Response
+) -> None:
+    other = gone(heygen, spoken, answer, says(OTHER[spoken]))
+    async with open_as(known=spoken) as opened:
+        with capture_logs() as logs:
+            seen = [await opened.ask(name) for name in ("a", "b", "c")]
+        assert [(one.status, one.details.api_version) for one in seen] == [(Status.RUNNING, other)] * 3
+        assert (opened.endpoint.api, opened.stored) == (other, [other])
+        assert set(opened.kinds) == {"status"}
+    assert heygen.asked == [f"{spoken} a", f"{other} a", f"{spoken} b", f"{other} b", f"{other} c"]
+    assert [(line["event"], line["log_level"], line["before"], line["now"]) for line in logs] == [
+        ("heygen api switched", "warning", spoken, other)
+    ]
+    assert "HTTP" in logs[0]["because"]
+
+
+async def test_one_translation_alone_moves_nothing_and_is_asked_where_it_is_known(
+    heygen: HeyGen, open_as: Any, spoken: str
+) -> None:
+    other = gone(heygen, spoken, told(404, NOT_FOUND_V3), says(OTHER[spoken]))
+    async with open_as(known=spoken) as opened:
+        seen = [await opened.ask("a", after(minutes=10 * number)) for number in range(12)]
+        assert {one.details.api_version for one in seen} == {other}
+        assert (opened.endpoint.api, opened.stored) == (spoken, [])
+    assert heygen.asked == [f"{spoken} a"] + [f"{other} a"] * 12
+
+
+async def test_what_neither_dialect_finds_is_asked_about_twice_once_an_hour(
+    heygen: HeyGen, open_as: Any, spoken: str
+) -> None:
+    other = gone(heygen, spoken, told(404, LOGGED), told(404, NOT_FOUND_V3))
+    async with open_as(known=spoken) as opened:
+        for minutes in (0, 1, 59, 60, 119, 120):
+            with pytest.raises(NotFoundError):
+                await opened.ask("a", after(minutes=minutes))
+        assert (opened.endpoint.api, opened.stored) == (spoken, [])
+    assert heygen.asked.count(f"{spoken} a") == 6
+    assert heygen.asked.count(f"{other} a") == 3
+
+
+async def test_a_translation_that_the_account_knows_begins_the_proofs_anew(
+    heygen: HeyGen, open_as: Any, spoken: str
+) -> None:
+    gone(heygen, spoken, told(404, NOT_FOUND_V3), says(OTHER[spoken]))
+    heygen.of_one = {f"{spoken} known": says(spoken)}
+    async with open_as(known=spoken) as opened:
+        for name in ("a", "known", "b"):
+            await opened.ask(name)
+        assert (opened.endpoint.api, opened.stored) == (spoken, [])
+
+
+async def test_a_bulk_answer_that_knows_one_begins_the_proofs_anew(heygen: HeyGen, open_as: Any) -> None:
+    heygen.v3 = told(404, NOT_FOUND_V3)
+    heygen.pages = {None: bulk(row("known"), row("b", "not_found"))}
+    async with open_as(known="v3") as opened:
+        await opened.ask("a")
+        await opened.ask_many("known", "b")
+        await opened.ask("b")
+        assert (opened.endpoint.api, opened.stored) == ("v3", [])
+
+
+async def test_bulk_answers_that_find_nothing_lead_back_to_v2(heygen: HeyGen, open_as: Any) -> None:
+    heygen.v3, heygen.pages = told(404, NOT_FOUND_V3), {None: bulk(row("a", "not_found"))}
+    async with open_as(known="v3") as opened:
+        seen = await opened.ask_many("a", "b")
+        assert [(str(one.problem)[:9], one.partial) for one in seen] == [("not_found", True)] * 2
+        with capture_logs():
+            assert [(await opened.ask(name)).details.api_version for name in ("a", "b")] == ["v2"] * 2
+        assert (opened.endpoint.api, opened.endpoint.batch_size, opened.stored) == ("v2", 1, ["v2"])
+
+
+async def test_by_setting_a_bulk_answer_is_all_there_is(heygen: HeyGen, open_as: Any) -> None:
+    heygen.pages = {None: bulk()}
+    async with open_as("v3") as opened:
+        assert [one.partial for one in await opened.ask_many("a", "b")] == [False] * 2
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        HTMLResponse("<h1>Bad gateway</h1>", 502),
+        Response(status_code=500),
+        Response(status_code=403),
+        HTMLResponse("<h1>firewall</h1>", 403),
+        told(404, {"message": "Not Found"}),
+        Response(status_code=410),
+        HTMLResponse("<!doctype html>"),
+        Response(status_code=302, headers={"location": "/elsewhere"}),
+        Response(b""),
+        v3_says("running", id="another", video_translate_id="another"),
+    ],
+    ids=shown,
+)
+async def test_where_the_other_dialect_has_no_answer_not_found_stands(
+    heygen: HeyGen, open_as: Any, spoken: str, trouble: Response
+) -> None:
+    other = gone(heygen, spoken, told(404, LOGGED), trouble)
+    async with open_as(known=spoken) as opened:
+        for _ in range(3):
+            for name in ("a", "b"):
+                with pytest.raises(NotFoundError, match="Video translate not found"):
+                    await opened.ask(name)
+        assert (opened.endpoint.api, opened.stored) == (spoken, [])
+    assert heygen.asked.count(f"{other} a") == 1
+
+
+async def test_a_rate_limit_of_the_other_dialect_concerns_the_account(
+    heygen: HeyGen, open_as: Any, spoken: str
+) -> None:
+    slow = told(429, {"error": {"code": "rate_limit_exceeded", "message": "slow"}})
+    gone(heygen, spoken, told(404, LOGGED), slow)
+    async with open_as(known=spoken) as opened:
+        with pytest.raises(RateLimitedError, match="slow"):
+            await opened.ask("a")
+        with pytest.raises(NotFoundError):  # that question was its one of this hour
+            await opened.ask("a")
+        with pytest.raises(RateLimitedError, match="slow"):
+            await opened.ask("b")
+
+
+async def test_a_key_that_the_other_dialect_rejects_pauses_the_account_once_an_hour(
+    heygen: HeyGen, open_as: Any, spoken: str
+) -> None:
+    other = gone(heygen, spoken, told(404, LOGGED), Response(status_code=401))
+    async with open_as(known=spoken) as opened:
+        with pytest.raises(KeyRejectedError):
+            await opened.ask("a")
+        for name in ("a", "b", "c"):
+            with pytest.raises(NotFoundError):
+                await opened.ask(name)
+        with pytest.raises(KeyRejectedError):
+            await opened.ask("c", NOON + timedelta(hours=1))
+    assert [one for one in heygen.asked if one.startswith(other)] == [f"{other} a", f"{other} c"]
+
+
+async def test_a_proof_by_not_found_and_a_proof_by_retirement_count_together(
+    heygen: HeyGen, open_as: Any
+) -> None:
+    heygen.of_one = {"v2 a": told(404, LOGGED), "v2 b": Response(status_code=410)}
+    async with open_as() as opened:
+        with capture_logs():
+            for name in ("a", "b"):
+                assert (await opened.ask(name)).details.api_version == "v3"
+        assert opened.stored == ["v3"]
+
+
+async def test_a_move_survives_a_restart(heygen: HeyGen, open_as: Any, spoken: str) -> None:
+    other = gone(heygen, spoken, told(404, LOGGED), says(OTHER[spoken]))
+    async with open_as(known=spoken) as opened:
+        with capture_logs():
+            for name in ("a", "b"):
+                await opened.ask(name)
+        [stored] = opened.stored
+    heygen.asked.clear()
+    async with open_as(known=stored) as opened:
+        await opened.ask("a")
+        assert opened.endpoint.api == other
+    assert heygen.asked == [f"{other} a"]
+
+
+async def test_a_setting_asks_nothing_extra(heygen: HeyGen, open_as: Any, spoken: str) -> None:
+    gone(heygen, spoken, told(404, LOGGED), says(OTHER[spoken]))
+    async with open_as(spoken) as opened:
+        for name in ("a", "b", "c"):
+            with pytest.raises(NotFoundError):
+                await opened.ask(name)
+    assert heygen.asked == [f"{spoken} {name}" for name in ("a", "b", "c")]
+
+
 # Bulk questions
 
 
@@ -533,6 +721,8 @@ async def test_absent_keys_mean_that_there_is_no_more(heygen: HeyGen, open_as: A
         told(404, NOT_FOUND_V3),
         told(404, {"message": "Not Found"}),
         told(405, {}),
+        *NOT_FOUND_V2,
+        told(200, {"error": {"code": "not_found", "message": "none of them"}}),
     ],
     ids=shown,
 )
@@ -589,7 +779,6 @@ async def test_after_a_while_bulk_questions_are_tried_again_and_grow_as_they_wor
         (told(200, {"data": None}), TransientError),
         (told(200, {"data": {"a": 1}}), TransientError),
         (Response(b"{"), TransientError),
-        (told(200, {"error": {"code": "not_found", "message": "none of them"}}), NotFoundError),
     ],
     ids=shown,
 )
@@ -603,7 +792,7 @@ async def test_other_trouble_shrinks_only_when_it_lasts(
             with capture_logs(), suppress(kind):
                 await opened.ask_many("a", "b")
             sizes.append(opened.endpoint.batch_size)
-        lasting = 1 if issubclass(kind, TransientError | NotFoundError) else 100
+        lasting = 1 if issubclass(kind, TransientError) else 100
         assert sizes == [100, 100, 100, lasting]
 
 

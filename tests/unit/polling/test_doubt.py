@@ -1,5 +1,7 @@
 """Whether the key belongs to the account that made the translations."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.builders import failed_poll, poll
@@ -51,3 +53,9 @@ def test_many_strangers_beside_one_that_is_known_raise_nothing(place: int) -> No
     mixed = strangers(*range(99))
     mixed.insert(place, KNOWN)
     assert not after(mixed)
+
+
+def test_what_a_bulk_answer_does_not_find_is_a_stranger_once_it_was_asked_about_alone() -> None:
+    together = [replace(one, partial=True) for one in strangers(*range(100))]
+    assert not after(together)
+    assert after(together, *([one] for one in strangers(*range(STRANGERS))))

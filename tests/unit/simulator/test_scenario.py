@@ -83,7 +83,7 @@ def test_one_number_is_a_range_too(text: str) -> None:
         ("pending_seconds = [3, 1]", "pending_seconds: needs 0 <= MIN <= MAX"),
         ("pending_seconds = [{}, 1]", "pending_seconds: not a number, nor two of them"),
         ("pending_seconds = true", "pending_seconds: not a number, nor two of them"),
-        ("unknown_id_http_status = 410", "unknown_id_http_status: Input should be 404 or 500"),
+        ("unknown_id_http_status = 410", "unknown_id_http_status: Input should be 200, 404 or 500"),
         ("webhook_lost = 0.7\nwebhook_late = 0.7", "add up to 1.4, at most 1 is possible"),
         ('[[fates]]\n[[fates]]\nwebhook = "slow"', "fates[1].webhook: Input should be 'prompt'"),
         ('[[fates]]\nwebhok = "late"', 'fates[0].webhok: unknown key; did you mean webhook = "lost"?'),
