@@ -70,15 +70,15 @@ def test_libraries_log_in_the_same_form() -> None:
     assert event["level"] == "warning"
 
 
-@pytest.mark.parametrize("as_json", [True, False])
-@pytest.mark.parametrize("log", ["log", "library"])
-def test_no_secret_and_no_url_query_is_shown_not_even_in_exceptions(log: str, as_json: bool) -> None:
-    said = "\n".join(lines(RAISE.format(log=log), as_json=as_json))
+def test_no_secret_and_no_url_query_is_shown_not_even_in_exceptions() -> None:
+    for log in ["log", "library"]:
+        for as_json in [True, False]:
+            said = "\n".join(lines(RAISE.format(log=log), as_json=as_json))
 
-    assert "it broke" in said
-    assert "hunter2" not in said
-    assert "Signature=abc" not in said
-    assert "https://files.example/a?..." in said
+            assert "it broke" in said
+            assert "hunter2" not in said
+            assert "Signature=abc" not in said
+            assert "https://files.example/a?..." in said
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -143,9 +143,8 @@ def test_people_read_a_line_without_braces() -> None:
     assert "{" not in line
 
 
-@pytest.mark.parametrize(
-    ("told", "shown"),
-    [
+def test_queries_are_taken_out_of_urls() -> None:
+    for told, shown in [
         ("GET https://x.example/a?b=c HTTP", "GET https://x.example/a?... HTTP"),
         ("'https://x.example/a?b=c'", "'https://x.example/a?...'"),
         ("https://x.example/a", "https://x.example/a"),
@@ -155,10 +154,8 @@ def test_people_read_a_line_without_braces() -> None:
         (True, True),
         (None, None),
         (["https://x.example/a?b=c"], "['https://x.example/a?...']"),
-    ],
-)
-def test_queries_are_taken_out_of_urls(told: object, shown: object) -> None:
-    assert Redact([]).clean(told) == shown
+    ]:
+        assert Redact([]).clean(told) == shown
 
 
 def test_the_longest_secret_is_hidden_first() -> None:

@@ -231,19 +231,16 @@ def test_where_nobody_listens_nobody_is_told() -> None:
     assert (manager.is_there, manager.watchdog, events) == (False, None, [])
 
 
-@pytest.mark.parametrize(
-    ("environ", "seconds"),
-    [
+def test_the_watchdog_is_ours_or_nobodys() -> None:
+    for environ, seconds in [
         ({"WATCHDOG_USEC": "30000000"}, 30.0),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
         ({}, None),
-    ],
-)
-def test_the_watchdog_is_ours_or_nobodys(environ: dict[str, str], seconds: float | None) -> None:
-    assert Manager.of(environ).watchdog == seconds
+    ]:
+        assert Manager.of(environ).watchdog == seconds
 
 
 def test_the_journal_is_known_by_what_standard_error_is() -> None:

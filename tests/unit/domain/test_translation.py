@@ -8,9 +8,9 @@ from tests.builders import ID, NOON, after, translation
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
 
 
-@pytest.mark.parametrize("good", [ID, "7544c0b52ada44fda693a15b1181b5b4", "a", "-", "_", "A-Z_9", "x" * 255])
-def test_an_id_is_what_heygen_can_have_given_out(good: str) -> None:
-    assert is_video_translate_id(good)
+def test_an_id_is_what_heygen_can_have_given_out() -> None:
+    for good in [ID, "7544c0b52ada44fda693a15b1181b5b4", "a", "-", "_", "A-Z_9", "x" * 255]:
+        assert is_video_translate_id(good)
 
 
 @pytest.mark.parametrize(
