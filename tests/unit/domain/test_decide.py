@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,16 +23,18 @@ observations = st.builds(
 )
 
 
-@pytest.mark.parametrize("source", REPORTERS)
-def test_every_source_moves_a_translation_forward_alone(source: Source) -> None:
-    moves = [
-        (old, new)
-        for old, new in product(Status, Status)
-        if decide(translation(status=old), observation(source, new)) == Change(old, new)
-    ]
-    assert moves == FORWARD
-    stays = [pair for pair in product(Status, Status) if pair not in FORWARD]
-    assert [decide(translation(status=old), observation(source, new)) for old, new in stays] == [None] * 11
+def test_every_source_moves_a_translation_forward_alone() -> None:
+    for source in REPORTERS:
+        moves = [
+            (old, new)
+            for old, new in product(Status, Status)
+            if decide(translation(status=old), observation(source, new)) == Change(old, new)
+        ]
+        assert moves == FORWARD
+        stays = [pair for pair in product(Status, Status) if pair not in FORWARD]
+        assert [decide(translation(status=old), observation(source, new)) for old, new in stays] == [
+            None
+        ] * 11
 
 
 def test_a_word_we_do_not_know_changes_nothing() -> None:
@@ -69,9 +70,8 @@ def test_the_status_endpoint_asked_afresh_settles_a_conflict() -> None:
     assert change == Change(SUCCESS, FAILED, "conflict settled by the status endpoint")
 
 
-@pytest.mark.parametrize(
-    "seen",
-    [
+def test_nothing_else_settles_it() -> None:
+    for seen in [
         poll(FAILED, observed_at=NOON),  # asked before the conflict was seen
         poll(FAILED, observed_at=after(-1)),
         webhook(FAILED, observed_at=after(1)),
@@ -79,12 +79,10 @@ def test_the_status_endpoint_asked_afresh_settles_a_conflict() -> None:
         observation(Source.LIST, FAILED, observed_at=after(1)),
         poll(RUNNING, observed_at=after(1)),
         observation(observed_at=after(1)),
-    ],
-)
-def test_nothing_else_settles_it(seen: Observation) -> None:
-    conflict = translation(status=SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
-    assert decide(conflict, seen) is None
-    assert not settles_conflict(conflict, seen)
+    ]:
+        conflict = translation(status=SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
+        assert decide(conflict, seen) is None
+        assert not settles_conflict(conflict, seen)
 
 
 def test_without_a_conflict_there_is_nothing_to_settle() -> None:
@@ -105,19 +103,16 @@ def test_two_sources_that_name_different_ends_contradict_each_other() -> None:
         assert contradicts(translation(status=FAILED), observation(source, SUCCESS))
 
 
-@pytest.mark.parametrize(
-    ("status", "seen"),
-    [
+def test_these_contradict_nothing() -> None:
+    for status, seen in [
         (SUCCESS, webhook(SUCCESS)),
         (SUCCESS, webhook(FAILED, hint=True)),
         (SUCCESS, observation(Source.MANUAL, FAILED)),
         (SUCCESS, poll(RUNNING)),
         (SUCCESS, observation()),
         (RUNNING, webhook(FAILED)),
-    ],
-)
-def test_these_contradict_nothing(status: Status, seen: Observation) -> None:
-    assert not contradicts(translation(status=status), seen)
+    ]:
+        assert not contradicts(translation(status=status), seen)
 
 
 @given(

@@ -5,7 +5,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,9 +37,9 @@ def test_cloudfront_says_when_in_unix_seconds() -> None:
     assert expires_at(url, NOON) == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("at", [1795435200, "1795435200", 1795435200.5])
-def test_cloudfront_says_when_in_a_policy(at: object) -> None:
-    assert expires_at(with_policy(ending(at)), after(days=-1)) == datetime(2026, 11, 23, 12, tzinfo=UTC)
+def test_cloudfront_says_when_in_a_policy() -> None:
+    for at in [1795435200, "1795435200", 1795435200.5]:
+        assert expires_at(with_policy(ending(at)), after(days=-1)) == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def test_the_alphabet_of_a_policy_is_cloudfronts_own() -> None:
@@ -149,11 +148,9 @@ def test_another_query_leads_to_the_same_file() -> None:
     assert moved(LinkKind.VIDEO, URL, None) is None
 
 
-@pytest.mark.parametrize(
-    "other", [f"{URL}.mov", URL.replace("https", "http"), URL.replace("resource2", "resource3")]
-)
-def test_another_path_host_or_scheme_is_a_move(other: str) -> None:
-    assert moved(LinkKind.SRT, f"{URL}?a=1", f"{other}?b=2") == Move(LinkKind.SRT, URL, other)
+def test_another_path_host_or_scheme_is_a_move() -> None:
+    for other in [f"{URL}.mov", URL.replace("https", "http"), URL.replace("resource2", "resource3")]:
+        assert moved(LinkKind.SRT, f"{URL}?a=1", f"{other}?b=2") == Move(LinkKind.SRT, URL, other)
 
 
 def test_links_are_renewed_a_day_before_the_first_of_them_ends() -> None:

@@ -1,6 +1,5 @@
 """Ids, and when a translation began."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,16 +12,13 @@ def test_an_id_is_what_heygen_can_have_given_out() -> None:
         assert is_video_translate_id(good)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
+def test_nothing_else_is_an_id() -> None:
+    for bad in [
         *("", "x" * 256, "x" * 300),
         *("a/b", "..", "a.b", "a b", " a", "a\n", "a'b", 'a"b', "a;b", "a%2Fb"),
         *("é", "٣", "a\x00", "\ud800"),
-    ],
-)
-def test_nothing_else_is_an_id(bad: str) -> None:
-    assert not is_video_translate_id(bad)
+    ]:
+        assert not is_video_translate_id(bad)
 
 
 @given(st.text())

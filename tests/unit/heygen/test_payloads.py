@@ -141,9 +141,9 @@ def test_an_object_stands_for_its_message_or_its_code() -> None:
 # Addresses
 
 
-@pytest.mark.parametrize("url", ["https://a.heygen.ai/x.mp4?Signature=a~b&y='", "http://h", "HTTPS://H/ü"])
-def test_a_web_address_is_kept_as_it_is(url: str) -> None:
-    assert as_url(url) == url
+def test_a_web_address_is_kept_as_it_is() -> None:
+    for url in ["https://a.heygen.ai/x.mp4?Signature=a~b&y='", "http://h", "HTTPS://H/ü"]:
+        assert as_url(url) == url
 
 
 @pytest.mark.parametrize(
