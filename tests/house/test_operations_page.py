@@ -41,18 +41,19 @@ def test_every_setting_is_named_and_none_that_does_not_exist() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_the_default_of_a_setting_is_the_real_one(name: str) -> None:
-    told = rows(section(OPERATIONS, "## Settings"))[PREFIX + name.upper()][1]
+def test_the_defaults_of_the_settings_are_the_real_ones() -> None:
+    table = rows(section(OPERATIONS, "## Settings"))
+    shown = {name: table[PREFIX + name.upper()][1].strip("`") for name in Settings.model_fields}
 
-    assert told.strip("`") == (redacted(Settings())[name] or "none")
+    defaults = redacted(Settings())
+    assert shown == {name: defaults[name] or "none" for name in Settings.model_fields}
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_the_example_of_a_setting_is_accepted(name: str) -> None:
-    example = rows(section(OPERATIONS, "## Settings"))[PREFIX + name.upper()][2].strip("`")
-
-    Settings.model_validate({"admin_token": "a-long-random-word", name: example})
+def test_the_examples_of_the_settings_are_accepted() -> None:
+    table = rows(section(OPERATIONS, "## Settings"))
+    for name in Settings.model_fields:
+        example = table[PREFIX + name.upper()][2].strip("`")
+        Settings.model_validate({"admin_token": "a-long-random-word", name: example})
 
 
 def test_every_verb_has_a_section_and_none_that_does_not_exist() -> None:
@@ -61,21 +62,16 @@ def test_every_verb_has_a_section_and_none_that_does_not_exist() -> None:
     assert told == list(VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_the_section_of_a_verb_names_its_flags_and_shows_an_example(verb: str) -> None:
-    text = section(OPERATIONS, f"### `tracker {verb}`")
-    flags = {flag for parameter in VERBS[verb].params for flag in parameter.opts if flag.startswith("--")}
+def test_the_section_of_a_verb_names_its_flags_alone_and_shows_an_example() -> None:
+    for verb, command in VERBS.items():
+        text = section(OPERATIONS, f"### `tracker {verb}`")
+        flags = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
+        others = {flag for parameter in command.params for flag in parameter.secondary_opts}
+        named = set(re.findall(r"`?(--[a-z0-9-]+)", text.partition("```")[0]))
 
-    assert {flag for flag in flags - COMMON if flag not in text} == set()
-    assert "```console" in text
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_the_section_of_a_verb_names_no_flag_that_does_not_exist(verb: str) -> None:
-    text = section(OPERATIONS, f"### `tracker {verb}`").partition("```")[0]
-    flags = {flag for one in VERBS[verb].params for flag in (*one.opts, *one.secondary_opts)}
-
-    assert set(re.findall(r"`?(--[a-z0-9-]+)", text)) - flags <= {"--config"}
+        assert {flag for flag in flags - COMMON if flag not in text} == set(), verb
+        assert named - flags - others <= {"--config"}, verb
+        assert "```console" in text, verb
 
 
 def test_only_the_verbs_that_the_page_excepts_have_no_config() -> None:

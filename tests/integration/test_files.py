@@ -10,8 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.builders import NOON
-from tests.integration.test_simulator import Start, receiver_fixture, start_fixture  # noqa: F401 - fixtures
-from tests.integration.test_simulator_files import DONE, file_truth, link, made
+from tests.integration.look_alike import (  # noqa: F401 - fixtures
+    DONE,
+    Start,
+    file_truth,
+    link,
+    made,
+    receiver_fixture,
+    start_fixture,
+)
 from tracker.domain.file_hosts import FileHosts
 from tracker.errors import (
     BrokenTransferError,

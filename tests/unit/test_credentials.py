@@ -41,12 +41,14 @@ def test_the_one_with_the_program_s_name_wins(folder: Path) -> None:
     assert api_key(loaded(folder)) == "ours"
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_any_setting_may_be_a_credential(folder: Path, name: str) -> None:
-    example = (Settings.model_fields[name].examples or [""])[0].partition(" or ")[0]
-    (folder / f"tracker_{name}").write_text(f"{example}\n")
+def test_any_setting_may_be_a_credential(folder: Path) -> None:
+    for name, field in Settings.model_fields.items():
+        example = (field.examples or [""])[0].partition(" or ")[0]
+        credential = folder / f"tracker_{name}"
+        credential.write_text(f"{example}\n")
 
-    assert loaded(folder).origins == {name: "credential"}
+        assert loaded(folder).origins == {name: "credential"}
+        credential.unlink()
 
 
 def test_unknown_names_of_ours_are_reported_and_those_of_others_are_not(folder: Path) -> None:

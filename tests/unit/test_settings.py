@@ -108,9 +108,8 @@ def test_a_file_may_hold_lists_and_tables(tmp_path: Path) -> None:
 # Values
 
 
-@pytest.mark.parametrize(
-    ("written", "seconds"),
-    [
+def test_durations_are_seconds_or_carry_a_unit() -> None:
+    for written, seconds in [
         ("90", 90),
         ("15s", 15),
         ("10m", 600),
@@ -119,22 +118,17 @@ def test_a_file_may_hold_lists_and_tables(tmp_path: Path) -> None:
         ("7d", 604_800),
         ("0.5", 0.5),
         (" 1.5 h ", 5400),
-    ],
-)
-def test_durations_are_seconds_or_carry_a_unit(written: str, seconds: float) -> None:
-    assert settings(overdue_after=written).overdue_after == seconds
+    ]:
+        assert settings(overdue_after=written).overdue_after == seconds
 
 
-@pytest.mark.parametrize(
-    "written", ["0", "-1", "1w", "1H", "soon", "1h30m", "nan", "inf", "1e99", "h", "11y", "99999d", "[]"]
-)
-def test_other_durations_are_refused(written: str) -> None:
-    assert refusal(overdue_after=written).startswith("TRACKER_OVERDUE_AFTER: ")
+def test_other_durations_are_refused() -> None:
+    for written in ["0", "-1", "1w", "1H", "soon", "1h30m", "nan", "inf", "1e99", "h", "11y", "99999d", "[]"]:
+        assert refusal(overdue_after=written).startswith("TRACKER_OVERDUE_AFTER: ")
 
 
-@pytest.mark.parametrize(
-    ("written", "address", "is_private"),
-    [
+def test_addresses_are_host_and_port_or_a_unix_socket() -> None:
+    for written, address, is_private in [
         ("127.0.0.1:8321", Address(host="127.0.0.1", port=8321), True),
         ("127.3.2.1:0", Address(host="127.3.2.1"), True),
         ("localhost:1", Address(host="localhost", port=1), True),
@@ -143,24 +137,28 @@ def test_other_durations_are_refused(written: str) -> None:
         ("[::]:8321", Address(host="::", port=8321), False),
         ("tracker.example:65535", Address(host="tracker.example", port=65535), False),
         ("unix:/run/tracker/public.sock", Address(path="/run/tracker/public.sock"), True),
-    ],
-)
-def test_addresses_are_host_and_port_or_a_unix_socket(
-    written: str, address: Address, is_private: bool
-) -> None:
-    found = settings(listen=written).listen
+    ]:
+        found = settings(listen=written).listen
 
-    assert (found, str(found), found.is_private) == (address, written, is_private)
+        assert (found, str(found), found.is_private) == (address, written, is_private)
 
 
-@pytest.mark.parametrize(
-    "written", ["8321", ":8321", "127.0.0.1", "127.0.0.1:", "h:65536", "h:-1", "h:http", "unix:", "h:1.5"]
-)
-def test_other_addresses_are_refused(written: str) -> None:
-    assert (
-        refusal(listen=written)
-        == "TRACKER_LISTEN: is no address; example: 127.0.0.1:8321 or unix:/run/tracker.sock"
-    )
+def test_other_addresses_are_refused() -> None:
+    for written in [
+        "8321",
+        ":8321",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "h:65536",
+        "h:-1",
+        "h:http",
+        "unix:",
+        "h:1.5",
+    ]:
+        assert (
+            refusal(listen=written)
+            == "TRACKER_LISTEN: is no address; example: 127.0.0.1:8321 or unix:/run/tracker.sock"
+        )
 
 
 def test_secrets_are_read_by_name() -> None:
@@ -170,9 +168,9 @@ def test_secrets_are_read_by_name() -> None:
     }
 
 
-@pytest.mark.parametrize("written", ["none", "all", "prefix:order-", "prefix: ", "prefix:prefix:"])
-def test_what_sweeps_adopt_is_said_in_words(written: str) -> None:
-    assert str(settings(discover_adopt=written).discover_adopt) == written
+def test_what_sweeps_adopt_is_said_in_words() -> None:
+    for written in ["none", "all", "prefix:order-", "prefix: ", "prefix:prefix:"]:
+        assert str(settings(discover_adopt=written).discover_adopt) == written
 
 
 def test_v3_may_be_spoken_from_the_start() -> None:
@@ -189,17 +187,14 @@ def test_sweeps_and_the_care_for_an_endpoint_are_off_until_asked_for() -> None:
     assert off.max_staleness == 60
 
 
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
+def test_an_archive_is_a_folder_or_a_bucket() -> None:
+    for written, shown in [
         ("/srv/heygen", "/srv/heygen"),
         ("file:///srv/My%20films", "/srv/My films"),
         ("s3://films", "s3://films"),
         ("s3://films.example/heygen/2026/", "s3://films.example/heygen/2026"),
-    ],
-)
-def test_an_archive_is_a_folder_or_a_bucket(written: str, shown: str) -> None:
-    assert str(settings(archive=written, archive_spool="/var/spool").archive) == shown
+    ]:
+        assert str(settings(archive=written, archive_spool="/var/spool").archive) == shown
 
 
 def test_the_kinds_that_are_kept_are_words() -> None:
@@ -225,12 +220,15 @@ def test_a_bucket_without_tls_is_allowed_only_where_that_is_said() -> None:
     assert settings(**local, archive_s3_allow_http="true").archive_s3_endpoint == "http://127.0.0.1:9000"
 
 
-@pytest.mark.parametrize(
-    ("written", "size"),
-    [("1000", 1000), ("1", 1), ("500MB", 500_000_000), (" 20 GiB ", 20 * 1024**3), ("3KiB", 3072)],
-)
-def test_sizes_are_bytes_or_carry_a_unit(written: str, size: int) -> None:
-    assert settings(archive_max_bytes=written).archive_max_bytes == size
+def test_sizes_are_bytes_or_carry_a_unit() -> None:
+    for written, size in [
+        ("1000", 1000),
+        ("1", 1),
+        ("500MB", 500_000_000),
+        (" 20 GiB ", 20 * 1024**3),
+        ("3KiB", 3072),
+    ]:
+        assert settings(archive_max_bytes=written).archive_max_bytes == size
 
 
 def test_the_hosts_of_files_are_patterns_and_places() -> None:
@@ -334,19 +332,17 @@ def test_every_setting_is_tried_with_a_wrong_value() -> None:
     assert set(WRONG) == set(Settings.model_fields)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
-)
-def test_a_wrong_value_names_the_variable_the_problem_and_an_example(name: str, value: str) -> None:
-    said = refusal(**{name: value})
+def test_a_wrong_value_names_the_variable_the_problem_and_an_example() -> None:
+    for name, value in [(name, value) for name, values in WRONG.items() for value in values]:
+        said = refusal(**{name: value})
 
-    variable, _, rest = said.partition(": ")
-    problem, _, example = rest.partition("; example: ")
-    assert variable == f"TRACKER_{name.upper()}"
-    assert problem
-    assert example
-    assert "hunter2" not in said
-    assert len(said.splitlines()) == 1
+        variable, _, rest = said.partition(": ")
+        problem, _, example = rest.partition("; example: ")
+        assert variable == f"TRACKER_{name.upper()}"
+        assert problem
+        assert example, said
+        assert "hunter2" not in said
+        assert len(said.splitlines()) == 1
 
 
 def test_every_wrong_value_has_a_line_of_its_own() -> None:
@@ -376,9 +372,8 @@ def test_no_error_carries_a_secret(tmp_path: Path) -> None:
     assert refused.value.__suppress_context__
 
 
-@pytest.mark.parametrize(
-    ("environ", "named"),
-    [
+def test_values_that_do_not_agree_are_refused() -> None:
+    for environ, named in [
         (
             {"poll_min_interval": "20m"},
             "TRACKER_POLL_MIN_INTERVAL: is larger than TRACKER_POLL_MAX_INTERVAL; example: ",
@@ -396,10 +391,8 @@ def test_no_error_carries_a_secret(tmp_path: Path) -> None:
             {"keep_deliveries": "3d"},
             "TRACKER_KEEP_DELIVERY_BODIES: is larger than TRACKER_KEEP_DELIVERIES, and a body goes with its ",
         ),
-    ],
-)
-def test_values_that_do_not_agree_are_refused(environ: dict[str, str], named: str) -> None:
-    assert refusal(**environ).startswith(named)
+    ]:
+        assert refusal(**environ).startswith(named)
 
 
 def test_the_admin_pages_may_be_public_with_a_token() -> None:
@@ -438,13 +431,13 @@ DATABASES = [
 ]
 
 
-@pytest.mark.parametrize(("url", "shown", "secrets"), DATABASES)
-def test_a_database_url_is_shown_without_its_password(url: str, shown: str, secrets: list[str]) -> None:
-    found = settings(database_url=url)
+def test_a_database_url_is_shown_without_its_password() -> None:
+    for url, shown, secrets in DATABASES:
+        found = settings(database_url=url)
 
-    assert redacted(found)["database_url"] == shown
-    assert set(secrets) <= set(found.secret_values())
-    assert "hunter2" not in repr(found)
+        assert redacted(found)["database_url"] == shown
+        assert set(secrets) <= set(found.secret_values())
+        assert "hunter2" not in repr(found)
 
 
 def test_everything_is_shown_but_the_secrets() -> None:

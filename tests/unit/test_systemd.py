@@ -20,19 +20,24 @@ from tracker.systemd import Manager, inherited_sockets, writes_to_journal
 PROGRAM = """
 import json, os, socket, sys
 from tracker.systemd import inherited_sockets
-environ = {**os.environ, "LISTEN_PID": str(os.getpid())}
-sockets = inherited_sockets(environ)
-answer = [
-    {
+
+def found(names):
+    named = {} if names is None else {"LISTEN_FDNAMES": names}
+    sockets = inherited_sockets({**os.environ, "LISTEN_PID": str(os.getpid()), **named})
+    kept.append(sockets)  # a socket that is forgotten closes its descriptor
+    return [describe(name, one) for name, several in sockets.items() for one in several]
+
+def describe(name, one):
+    return {
         "name": name,
         "fd": one.fileno(),
         "address": list(one.getsockname()) if one.family != socket.AF_UNIX else one.getsockname(),
         "inheritable": os.get_inheritable(one.fileno()),
         "no_delay": one.family == socket.AF_INET and one.getsockopt(socket.SOL_TCP, socket.TCP_NODELAY) > 0,
     }
-    for name, several in sockets.items() for one in several
-]
-print(json.dumps(answer))
+
+kept = []
+print(json.dumps([found(names) for names in json.loads(sys.argv[1])]))
 """
 
 
@@ -43,23 +48,14 @@ def listeners() -> Iterator[list[socket.socket]]:
         yield sockets
 
 
-def started_with(sockets: list[socket.socket], names: str | None) -> list[dict[str, Any]]:
-    """What a process finds that has `sockets` as its descriptors 3, 4 and so on."""
-    environ = {**os.environ, "LISTEN_FDS": str(len(sockets))}
-    if names is not None:
-        environ["LISTEN_FDNAMES"] = names
-    high = [os.dup(one.fileno()) for one in sockets]
-    moves = "; ".join(f"exec {3 + n}<&{fd}" for n, fd in enumerate(high))
+def started_with(sockets: list[socket.socket], *names: str | None) -> list[list[dict[str, Any]]]:
+    """What a process finds that has `sockets` as its descriptors 3, 4 and so on, with each of these names."""
+    high = [os.dup(each.fileno()) for each in sockets]
+    moves = "".join(f"exec {3 + n}<&{fd}; " for n, fd in enumerate(high))
     try:
         ran = subprocess.run(
-            [
-                "bash",
-                "-c",
-                f'{moves}; exec "$0" -c "$1"' if moves else 'exec "$0" -c "$1"',
-                sys.executable,
-                PROGRAM,
-            ],
-            env=environ,
+            ["bash", "-c", f'{moves}exec "$0" -c "$1" "$2"', sys.executable, PROGRAM, json.dumps(names)],
+            env={**os.environ, "LISTEN_FDS": str(len(sockets))},
             pass_fds=high,
             capture_output=True,
             text=True,
@@ -69,7 +65,7 @@ def started_with(sockets: list[socket.socket], names: str | None) -> list[dict[s
     finally:
         for fd in high:
             os.close(fd)
-    found: list[dict[str, Any]] = json.loads(ran.stdout)
+    found: list[list[dict[str, Any]]] = json.loads(ran.stdout)
     return found
 
 
@@ -77,31 +73,36 @@ def addresses(found: list[dict[str, Any]]) -> list[tuple[str, tuple[str, int]]]:
     return [(one["name"], tuple(one["address"])) for one in found]
 
 
-@pytest.mark.parametrize(
-    ("names", "order"),
-    [
-        ("public:admin", ["public", "admin"]),
-        ("admin:public", ["admin", "public"]),
-        (None, ["public", "admin"]),
-        ("tracker.socket:tracker.socket", ["public", "admin"]),
-        ("admin", ["admin", "public"]),
-        ("unknown:public", ["admin", "public"]),
-    ],
-)
-def test_sockets_are_known_by_name_else_by_order(
-    listeners: list[socket.socket], names: str | None, order: list[str]
+ORDERS: dict[str | None, list[str]] = {
+    "public:admin": ["public", "admin"],
+    "admin:public": ["admin", "public"],
+    None: ["public", "admin"],
+    "tracker.socket:tracker.socket": ["public", "admin"],
+    "admin": ["admin", "public"],
+    "unknown:public": ["admin", "public"],
+}
+
+
+def test_two_sockets_are_known_by_name_else_by_order_and_are_passed_on_to_nobody(
+    listeners: list[socket.socket],
 ) -> None:
-    given = listeners[:2]
+    pair = listeners[:2]
 
-    found = started_with(given, names)
+    results = started_with(pair, *ORDERS)
 
-    assert addresses(found) == [(name, one.getsockname()) for name, one in zip(order, given, strict=True)]
+    for found, order in zip(results, ORDERS.values(), strict=True):
+        assert addresses(found) == [
+            (name, each.getsockname()) for name, each in zip(order, pair, strict=True)
+        ]
+        assert [each["fd"] for each in found] == [3, 4]
+        assert not any(each["inheritable"] for each in found)
+        assert all(each["no_delay"] for each in found)
 
 
 def test_several_of_one_name_are_all_taken(listeners: list[socket.socket]) -> None:
-    found = started_with(listeners, "public:admin:public")
+    [found] = started_with(listeners, "public:admin:public")
 
-    public, admin, also_public = (one.getsockname() for one in listeners)
+    public, admin, also_public = (each.getsockname() for each in listeners)
     assert addresses(found) == [("public", public), ("public", also_public), ("admin", admin)]
 
 
@@ -113,17 +114,9 @@ def test_one_that_is_neither_is_refused(listeners: list[socket.socket]) -> None:
 
 
 def test_one_socket_is_the_public_one(listeners: list[socket.socket]) -> None:
-    found = started_with(listeners[:1], "tracker.socket")
+    [found] = started_with(listeners[:1], "tracker.socket")
 
     assert addresses(found) == [("public", listeners[0].getsockname())]
-
-
-def test_they_answer_at_once_and_are_passed_on_to_nobody(listeners: list[socket.socket]) -> None:
-    found = started_with(listeners[:2], "public:admin")
-
-    assert [one["fd"] for one in found] == [3, 4]
-    assert not any(one["inheritable"] for one in found)
-    assert all(one["no_delay"] for one in found)
 
 
 def test_a_unix_socket_is_taken_as_one(tmp_path: Path) -> None:
@@ -131,7 +124,7 @@ def test_a_unix_socket_is_taken_as_one(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "public.sock"))
         listener.listen()
 
-        found = started_with([listener], "public")
+        [found] = started_with([listener], "public")
 
     assert [(one["name"], one["address"]) for one in found] == [("public", str(tmp_path / "public.sock"))]
 
@@ -231,19 +224,16 @@ def test_where_nobody_listens_nobody_is_told() -> None:
     assert (manager.is_there, manager.watchdog, events) == (False, None, [])
 
 
-@pytest.mark.parametrize(
-    ("environ", "seconds"),
-    [
+def test_the_watchdog_is_ours_or_nobodys() -> None:
+    for environ, seconds in [
         ({"WATCHDOG_USEC": "30000000"}, 30.0),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
         ({}, None),
-    ],
-)
-def test_the_watchdog_is_ours_or_nobodys(environ: dict[str, str], seconds: float | None) -> None:
-    assert Manager.of(environ).watchdog == seconds
+    ]:
+        assert Manager.of(environ).watchdog == seconds
 
 
 def test_the_journal_is_known_by_what_standard_error_is() -> None:

@@ -27,22 +27,19 @@ def test_a_link_of_heygens_is_taken_as_it_is() -> None:
     assert "Signature" not in repr(place)
 
 
-@pytest.mark.parametrize(
-    ("url", "taken"),
-    [
-        ("HTTPS://Resource2.HeyGen.AI/x", "https://resource2.heygen.ai/x"),
-        ("https://a.b.heygen.ai:443/x", "https://a.b.heygen.ai/x"),
-        ("https://files.example.com", "https://files.example.com"),
-        ("https://files.example.com?a=b@c", "https://files.example.com?a=b@c"),
-        ("https://files.example.com/x#https://evil", "https://files.example.com/x"),
-        ("http://127.0.0.1:8399/x?y", "http://127.0.0.1:8399/x?y"),
-        ("https://127.0.0.1:8399/x", "https://127.0.0.1:8399/x"),
-        ("http://[::1]:8399/x", "http://[::1]:8399/x"),
-        ("https://localhost/x", "https://localhost/x"),
-    ],
-)
-def test_what_is_taken(url: str, taken: str) -> None:
-    assert HOSTS.place(url).url == taken
+def test_the_named_hosts_are_taken_in_their_plain_spelling() -> None:
+    taken = {
+        "HTTPS://Resource2.HeyGen.AI/x": "https://resource2.heygen.ai/x",
+        "https://a.b.heygen.ai:443/x": "https://a.b.heygen.ai/x",
+        "https://files.example.com": "https://files.example.com",
+        "https://files.example.com?a=b@c": "https://files.example.com?a=b@c",
+        "https://files.example.com/x#https://evil": "https://files.example.com/x",
+        "http://127.0.0.1:8399/x?y": "http://127.0.0.1:8399/x?y",
+        "https://127.0.0.1:8399/x": "https://127.0.0.1:8399/x",
+        "http://[::1]:8399/x": "http://[::1]:8399/x",
+        "https://localhost/x": "https://localhost/x",
+    }
+    assert {url: HOSTS.place(url).url for url in taken} == taken
 
 
 NO_PLAIN_URL = [
@@ -95,48 +92,28 @@ NO_PLAIN_URL = [
     "https://[::1/x",
 ]
 ELSEWHERE = [
-    "https://heygen.ai/x",
-    "https://evilheygen.ai/x",
-    "https://resource2.heygen.ai.evil.example/x",
-    "https://resource2.heygen.ai-evil.example/x",
-    "https://evil.example/resource2.heygen.ai",
-    "https://evil.example?.heygen.ai",
-    "https://evil.example#.heygen.ai",
-    "https://sub.files.example.com/x",
-    "https://127.0.0.1/x",
-    "https://127.1/x",
-    "https://0x7f.1/x",
-    "https://0x7f000001/x",
-    "https://2130706433/x",
-    "https://0177.0.0.1/x",
-    "https://0/x",
-    "https://0.0.0.0/x",
-    "https://169.254.169.254/latest/meta-data",
-    "https://8.8.8.8/x",
-    "https://[::1]/x",
-    "https://[::]/x",
-    "https://[::ffff:127.0.0.1]/x",
-    "https://[::ffff:7f00:1]/x",
-    "https://[64:ff9b::7f00:1]/x",
-    "https://[2002:7f00:1::]/x",
-    "https://[fe80::1]/x",
-    "https://[fd00:ec2::254]/x",
-    "https://localhost:8399/x",
-    "https://127.0.0.1:8398/x",
-    "https://127.1:8399/x",
-    "https://[0:0:0:0:0:0:0:1]:8399/x",
+    *("https://heygen.ai/x", "https://evilheygen.ai/x", "https://resource2.heygen.ai.evil.example/x"),
+    *("https://resource2.heygen.ai-evil.example/x", "https://evil.example/resource2.heygen.ai"),
+    *("https://evil.example?.heygen.ai", "https://evil.example#.heygen.ai"),
+    *("https://sub.files.example.com/x", "https://127.0.0.1/x", "https://127.1/x", "https://0x7f.1/x"),
+    *("https://0x7f000001/x", "https://2130706433/x", "https://0177.0.0.1/x", "https://0/x"),
+    *("https://0.0.0.0/x", "https://169.254.169.254/latest/meta-data", "https://8.8.8.8/x"),
+    *("https://[::1]/x", "https://[::]/x", "https://[::ffff:127.0.0.1]/x"),
+    *("https://[::ffff:7f00:1]/x", "https://[64:ff9b::7f00:1]/x", "https://[2002:7f00:1::]/x"),
+    *("https://[fe80::1]/x", "https://[fd00:ec2::254]/x", "https://localhost:8399/x"),
+    *("https://127.0.0.1:8398/x", "https://127.1:8399/x", "https://[0:0:0:0:0:0:0:1]:8399/x"),
     "https://[::ffff:127.0.0.1]:8399/x",
 ]
 
 
-@pytest.mark.parametrize("url", NO_PLAIN_URL)
-def test_what_parsers_might_read_differently_is_refused(url: str) -> None:
-    assert refusal(url).startswith("the link is no plain url: ")
+def test_what_parsers_might_read_differently_is_refused() -> None:
+    for url in NO_PLAIN_URL:
+        assert refusal(url).startswith("the link is no plain url: "), url
 
 
-@pytest.mark.parametrize("url", ELSEWHERE)
-def test_other_hosts_are_refused_whatever_they_look_like(url: str) -> None:
-    assert "the host is none of TRACKER_FILE_HOSTS (*.heygen.ai, files.example.com)" in refusal(url)
+def test_other_hosts_are_refused_whatever_they_look_like() -> None:
+    for url in ELSEWHERE:
+        assert "the host is none of TRACKER_FILE_HOSTS (*.heygen.ai, files.example.com)" in refusal(url), url
 
 
 @pytest.mark.parametrize(
@@ -167,18 +144,15 @@ AT = HOSTS.place(f"{URL}?Signature=s3cret")
 ON_LOOPBACK = HOSTS.place("http://127.0.0.1:8399/files/x")
 
 
-@pytest.mark.parametrize(
-    ("location", "url"),
-    [
-        ("other.mp4?a=b", URL.replace("original", "other") + "?a=b"),
-        ("/other", "https://resource2.heygen.ai/other"),
-        ("//a.heygen.ai/other", "https://a.heygen.ai/other"),
-        ("https://a.heygen.ai/other", "https://a.heygen.ai/other"),
-        ("", URL + "?Signature=s3cret"),
-    ],
-)
-def test_a_redirect_is_followed_to_where_we_go(location: str, url: str) -> None:
-    assert HOSTS.onward(AT, location) == HOSTS.place(url)
+def test_a_redirect_is_followed_to_where_we_go() -> None:
+    for location, url in {
+        "other.mp4?a=b": URL.replace("original", "other") + "?a=b",
+        "/other": "https://resource2.heygen.ai/other",
+        "//a.heygen.ai/other": "https://a.heygen.ai/other",
+        "https://a.heygen.ai/other": "https://a.heygen.ai/other",
+        "": URL + "?Signature=s3cret",
+    }.items():
+        assert HOSTS.onward(AT, location) == HOSTS.place(url)
 
 
 @pytest.mark.parametrize(
@@ -212,75 +186,37 @@ def test_http_may_lead_to_http_and_to_https() -> None:
 # Addresses
 
 PRIVATE = [
-    "0.0.0.0",
-    "0.1.2.3",
-    "10.0.0.1",
-    "100.64.0.1",
-    "100.127.255.255",
-    "127.0.0.1",
-    "127.255.255.254",
-    "169.254.169.254",
-    "172.16.0.1",
-    "172.31.255.255",
-    "192.0.0.8",
-    "192.0.2.1",
-    "192.88.99.1",
-    "192.168.1.1",
-    "198.18.0.1",
-    "198.51.100.1",
-    "203.0.113.1",
-    "224.0.0.1",
-    "240.0.0.1",
-    "255.255.255.255",
-    "::",
-    "::1",
-    "::127.0.0.1",
-    "::8.8.8.8",
-    "::ffff:127.0.0.1",
-    "::ffff:10.0.0.1",
-    "::ffff:169.254.169.254",
-    "64:ff9b::127.0.0.1",
-    "64:ff9b::10.0.0.1",
-    "64:ff9b::a9fe:a9fe",
-    "64:ff9b:1::8.8.8.8",
-    "100::1",
-    "2001::1",
-    "2001:db8::1",
-    "2002:7f00:1::",
-    "2002:808:808::1",
-    "3fff::1",
-    "5f00::1",
-    "fc00::1",
-    "fd00:ec2::254",
-    "fe80::1",
-    "fe80::1%eth0",
-    "fec0::1",
-    "ff02::1",
-    "2606:4700::1111%eth0",
-    "127.1",
-    "0x7f.1",
-    "2130706433",
-    "localhost",
-    "",
+    *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1"),
+    *("127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1"),
+    *("192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1"),
+    *("240.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1", "::8.8.8.8", "::ffff:127.0.0.1"),
+    *("::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::127.0.0.1", "64:ff9b::10.0.0.1"),
+    *("64:ff9b::a9fe:a9fe", "64:ff9b:1::8.8.8.8", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::"),
+    *("2002:808:808::1", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0"),
+    *("fec0::1", "ff02::1", "2606:4700::1111%eth0", "127.1", "0x7f.1", "2130706433", "localhost"),
 ]
 
 
-@pytest.mark.parametrize("address", PRIVATE)
-def test_what_is_no_public_address(address: str) -> None:
-    assert not is_public(address)
-    with pytest.raises(
-        UnsafeLinkError, match=r"leads to .* no public address; TRACKER_FILE_HOSTS_UNSAFE may name"
+def test_what_is_no_public_address() -> None:
+    for address in ["", *PRIVATE]:
+        assert not is_public(address), address
+        with pytest.raises(
+            UnsafeLinkError, match=r"leads to .* no public address; TRACKER_FILE_HOSTS_UNSAFE may name"
+        ):
+            HOSTS.check_address("resource2.heygen.ai", 443, address)
+
+
+def test_what_is_a_public_address() -> None:
+    for address in (
+        "8.8.8.8",
+        "100.63.0.1",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "::ffff:8.8.8.8",
+        "64:ff9b::8.8.8.8",
     ):
+        assert is_public(address), address
         HOSTS.check_address("resource2.heygen.ai", 443, address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["8.8.8.8", "100.63.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"],
-)
-def test_what_is_a_public_address(address: str) -> None:
-    assert is_public(address)
-    HOSTS.check_address("resource2.heygen.ai", 443, address)
 
 
 @given(st.ip_addresses(v=4))
@@ -303,8 +239,31 @@ def test_the_named_host_and_port_may_be_anywhere_and_no_other() -> None:
         HOSTS.check_address("localhost", 80, "127.0.0.1")
 
 
+# Joined at random, because a regular expression takes three times as long to make as good a url
+PIECES = [
+    "http:",
+    "https:",
+    "//",
+    "/",
+    "\\",
+    "@",
+    ":",
+    ".",
+    "?",
+    "#",
+    "[",
+    "]",
+    "%",
+    "443",
+    "a",
+    "heygen.ai",
+    "::1",
+]
+
+
 @given(
-    st.text(max_size=60) | st.from_regex(r"https?://[a-z@:\\/.?#\[\]%0-9]{1,30}heygen\.ai[/:@?#\\.]?[a-z.]*")
+    st.text(max_size=60)
+    | st.lists(st.sampled_from(PIECES), max_size=12).map(lambda pieces: f"https://{''.join(pieces)}")
 )
 def test_what_is_taken_is_where_every_parser_sees_it(url: str) -> None:
     try:
@@ -320,48 +279,30 @@ def test_what_is_taken_is_where_every_parser_sees_it(url: str) -> None:
 # What people write
 
 
-@pytest.mark.parametrize(
-    "text", ["*.heygen.ai", "files.example.com", "*.CDN.Example.com", "a_b.example", "xn--p1ai.xn--p1ai"]
-)
-def test_a_pattern_is_a_name_or_all_below_one(text: str) -> None:
-    assert host_pattern(text) == text.lower()
+def test_a_pattern_is_a_name_or_all_below_a_name() -> None:
+    for text in ("*.heygen.ai", "files.example.com", "*.CDN.Example.com", "a_b.example", "xn--p1ai.xn--p1ai"):
+        assert host_pattern(text) == text.lower()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_what_is_no_pattern() -> None:
+    for text in [
         *("", "*", "*.", "*.com", "com", "**.heygen.ai", "a.*.heygen.ai", "*heygen.ai", "https://heygen.ai"),
         *("heygen.ai:443", "heygen.ai/x", "127.0.0.1", "0x7f.0x1", "1.2.3.0x4", "[::1]", "heygen.ai."),
         *("-a.heygen.ai", "hey gen.ai", "h\u00e9ygen.ai", "x.heygen.ai\n"),
-    ],
-)
-def test_what_is_no_pattern(text: str) -> None:
-    with pytest.raises(ValueError, match="neither the name of a host nor"):
-        host_pattern(text)
+    ]:
+        with pytest.raises(ValueError, match="neither the name of a host nor"):
+            host_pattern(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "read"),
-    [("127.0.0.1:8399", "127.0.0.1:8399"), ("[::1]:08399", "[::1]:8399"), ("LocalHost:1", "localhost:1")],
-)
-def test_a_host_and_a_port(text: str, read: str) -> None:
-    assert host_and_port(text) == read
+def test_a_host_and_a_port() -> None:
+    written = {"127.0.0.1:8399": "127.0.0.1:8399", "[::1]:08399": "[::1]:8399", "LocalHost:1": "localhost:1"}
+    assert {text: host_and_port(text) for text in written} == written
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "localhost",
-        ":8399",
-        "localhost:0",
-        "localhost:65536",
-        "http://localhost:8399",
-        "::1:8399",
-        "*.a:1",
-        "a:1 ",
-    ],
-)
-def test_what_is_no_host_and_port(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no host:port"):
-        host_and_port(text)
+def test_what_is_no_host_and_port() -> None:
+    for text in [
+        *("", "localhost", ":8399", "localhost:0", "localhost:65536", "http://localhost:8399", "::1:8399"),
+        *("*.a:1", "a:1 "),
+    ]:
+        with pytest.raises(ValueError, match=r"no host:port"):
+            host_and_port(text)

@@ -65,9 +65,8 @@ def test_times_are_utc() -> None:
     assert key(template, finished_at=datetime(7, 1, 1, tzinfo=UTC)).startswith("0007-01-01 00h00/")
 
 
-@pytest.mark.parametrize(
-    ("title", "left"),
-    [
+def test_what_is_left_of_a_title() -> None:
+    for title, left in [
         (None, "untitled"),
         ("", "untitled"),
         (" .. - ", "untitled"),
@@ -94,10 +93,8 @@ def test_times_are_utc() -> None:
         ("console", "console"),
         ("{kind} {0.__class__}", "{kind} {0.__class__}"),
         ("日本語のタイトル", "日本語のタイトル"),
-    ],
-)
-def test_what_is_left_of_a_title(title: str | None, left: str) -> None:
-    assert stem(title) == left
+    ]:
+        assert stem(title) == left
 
 
 def test_long_values_are_cut_at_a_character_and_the_extension_stays() -> None:
@@ -129,25 +126,21 @@ def test_what_is_put_in_their_place_stands_not_beside_the_id() -> None:
     assert key(template, title="a_b+c", video_translate_id="i") == "a-b-c_i+a-b-c/video.mp4"
 
 
-@pytest.mark.parametrize(
-    ("video_translate_id", "shown"),
-    [
+def test_an_id_that_cannot_stay_gets_a_digest() -> None:
+    for video_translate_id, shown in [
         ("-es", "es~"),
         ("__", "id~"),
         ("con", "con~"),
         ("a" * 65, "a" * 40 + "~"),
         ("../x", "x~"),
         ("é\ud800", "id~"),
-    ],
-)
-def test_an_id_that_cannot_stay_gets_a_digest(video_translate_id: str, shown: str) -> None:
-    found = key("{video_translate_id}/{kind}.{extension}", video_translate_id=video_translate_id)
-    assert re.fullmatch(re.escape(shown) + "[0-9a-f]{16}/video.mp4", found)
+    ]:
+        found = key("{video_translate_id}/{kind}.{extension}", video_translate_id=video_translate_id)
+        assert re.fullmatch(re.escape(shown) + "[0-9a-f]{16}/video.mp4", found)
 
 
-@pytest.mark.parametrize(
-    ("template", "said"),
-    [
+def test_a_template_that_will_not_do() -> None:
+    for template, said in [
         (7, "is no text"),
         ("", "part that is empty"),
         ("{title}.{extension}", "has no {video_translate_id}"),
@@ -181,11 +174,9 @@ def test_an_id_that_cannot_stay_gets_a_digest(video_translate_id: str, shown: st
         ("x" * 200 + "{video_translate_id}-{kind}.{extension}", "beside {video_translate_id}"),
         ("x" * 200 + "-{video_translate_id}-{kind}.{extension}", "is too long"),
         ("a/" * 12 + "{video_translate_id}-{kind}.{extension}", "is too long, or has too many parts"),
-    ],
-)
-def test_a_template_that_will_not_do(template: object, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
-        KeyTemplate.parse(template)
+    ]:
+        with pytest.raises(ValueError, match=re.escape(said)):
+            KeyTemplate.parse(template)
 
 
 def test_a_template_reads_as_it_was_written() -> None:
@@ -193,9 +184,8 @@ def test_a_template_reads_as_it_was_written() -> None:
     assert KeyTemplate.parse(USUAL) == KeyTemplate.parse(USUAL)
 
 
-@pytest.mark.parametrize(
-    ("url", "kind", "extension"),
-    [
+def test_the_extension_is_the_links_where_such_a_file_can_have_it() -> None:
+    for url, kind, extension in [
         (f"{URL}?Expires=1&name=x.exe", LinkKind.VIDEO, "mp4"),
         ("https://resource2.heygen.ai/x/audio.WAV", LinkKind.AUDIO, "wav"),
         ("https://resource2.heygen.ai/x/audio", LinkKind.AUDIO, "mp3"),
@@ -203,12 +193,8 @@ def test_a_template_reads_as_it_was_written() -> None:
         ("https://resource2.heygen.ai/x/caption.ass", LinkKind.CAPTIONS, "ass"),
         ("https://resource2.heygen.ai/x/caption.html", LinkKind.SRT, "srt"),
         ("https://[broken", LinkKind.VTT, "vtt"),
-    ],
-)
-def test_the_extension_is_the_links_where_such_a_file_can_have_it(
-    url: str, kind: LinkKind, extension: str
-) -> None:
-    assert extension_of(url, kind) == extension
+    ]:
+        assert extension_of(url, kind) == extension
 
 
 # Whatever the values are

@@ -5,7 +5,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,9 +37,9 @@ def test_cloudfront_says_when_in_unix_seconds() -> None:
     assert expires_at(url, NOON) == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("at", [1795435200, "1795435200", 1795435200.5])
-def test_cloudfront_says_when_in_a_policy(at: object) -> None:
-    assert expires_at(with_policy(ending(at)), after(days=-1)) == datetime(2026, 11, 23, 12, tzinfo=UTC)
+def test_cloudfront_says_when_in_a_policy() -> None:
+    for at in [1795435200, "1795435200", 1795435200.5]:
+        assert expires_at(with_policy(ending(at)), after(days=-1)) == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def test_the_alphabet_of_a_policy_is_cloudfronts_own() -> None:
@@ -50,9 +49,8 @@ def test_the_alphabet_of_a_policy_is_cloudfronts_own() -> None:
     assert expires_at(url, after(days=-1)) == datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    "policy",
-    [
+def test_a_policy_that_cannot_be_read_says_nothing() -> None:
+    policies: list[object] = [
         b"",
         b"no JSON",
         b"\xff\xfe",
@@ -68,15 +66,14 @@ def test_the_alphabet_of_a_policy_is_cloudfronts_own() -> None:
         ending([1795435200]),
         ending(10**30),
         ending(float("nan")),
-    ],
-)
-def test_a_policy_that_cannot_be_read_says_nothing(policy: object) -> None:
-    assert expires_at(with_policy(policy), NOON) == IN_A_WEEK
+    ]
+    for policy in policies:
+        assert expires_at(with_policy(policy), NOON) == IN_A_WEEK
 
 
-@pytest.mark.parametrize("policy", ["a", "%25%25%25", "e30", "é"])
-def test_a_policy_that_is_no_base64_says_nothing(policy: str) -> None:
-    assert expires_at(f"{URL}?Policy={policy}", NOON) == IN_A_WEEK
+def test_a_policy_that_is_no_base64_says_nothing() -> None:
+    for policy in ["a", "%25%25%25", "e30", "é"]:
+        assert expires_at(f"{URL}?Policy={policy}", NOON) == IN_A_WEEK
 
 
 def test_where_the_one_cannot_be_read_the_other_is() -> None:
@@ -85,26 +82,25 @@ def test_where_the_one_cannot_be_read_the_other_is() -> None:
     assert expires_at(f"{URL}?Expires=0&X-Amz-Date=20261123T120000Z&X-Amz-Expires=3600", NOON) == after(3600)
 
 
-@pytest.mark.parametrize("days", [-30, -8, -0.1, 0, 0.5, 7, 366])
-def test_a_link_may_have_ended_before_it_was_learnt_and_live_for_a_year(days: float) -> None:
-    end = after(days=days)
-    assert expires_at(f"{URL}?Expires={int(end.timestamp())}", NOON) == end
+def test_a_link_may_have_ended_before_it_was_learnt_and_live_for_a_year() -> None:
+    for days in [-30, -8, -0.1, 0, 0.5, 7, 366]:
+        end = after(days=days)
+        assert expires_at(f"{URL}?Expires={int(end.timestamp())}", NOON) == end
 
 
-@pytest.mark.parametrize("seconds", [0, 1, -1795435200, 1795435200_000])
-@pytest.mark.parametrize("days", [-31, 367])
-def test_an_absurd_end_says_nothing(days: int, seconds: int) -> None:
-    assert expires_at(f"{URL}?Expires={seconds}", NOON) == IN_A_WEEK
-    assert expires_at(f"{URL}?Expires={int(after(days=days).timestamp())}", NOON) == IN_A_WEEK
+def test_an_absurd_end_says_nothing() -> None:
+    for days in [-31, 367]:
+        for seconds in [0, 1, -1795435200, 1795435200_000]:
+            assert expires_at(f"{URL}?Expires={seconds}", NOON) == IN_A_WEEK
+            assert expires_at(f"{URL}?Expires={int(after(days=days).timestamp())}", NOON) == IN_A_WEEK
 
 
 def test_s3_says_when_it_was_signed_and_for_how_long() -> None:
     assert expires_at(f"{URL}?X-Amz-Date=20261123T120000Z&X-Amz-Expires=3600", NOON) == after(3600)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_nonsense_counts_as_nothing_said() -> None:
+    for query in [
         "Expires=soon",
         "Expires=",
         "Expires=99999999999999999999",
@@ -114,10 +110,8 @@ def test_s3_says_when_it_was_signed_and_for_how_long() -> None:
         "X-Amz-Date=yesterday&X-Amz-Expires=3600",
         "X-Amz-Date=20261123T120000Z&X-Amz-Expires=forever",
         "X-Amz-Date=99991231T235959Z&X-Amz-Expires=604800",
-    ],
-)
-def test_nonsense_counts_as_nothing_said(query: str) -> None:
-    assert expires_at(f"{URL}?{query}", NOON) == IN_A_WEEK
+    ]:
+        assert expires_at(f"{URL}?{query}", NOON) == IN_A_WEEK
 
 
 def test_a_url_that_is_none_works_for_seven_days_too() -> None:
@@ -129,15 +123,14 @@ def test_whatever_the_url_says_there_is_an_aware_answer(url: str) -> None:
     assert expires_at(url, NOON).tzinfo is UTC
 
 
-@pytest.mark.parametrize("kind", LinkKind)
-def test_each_kind_has_its_columns(kind: LinkKind) -> None:
-    assert kind.column in Details.__dataclass_fields__
-    assert kind.expiry_column in Translation.__dataclass_fields__
+def test_each_kind_has_its_columns() -> None:
+    for kind in LinkKind:
+        assert kind.column in Details.__dataclass_fields__
+        assert kind.expiry_column in Translation.__dataclass_fields__
 
 
-@pytest.mark.parametrize(
-    ("url", "where"),
-    [
+def test_an_address_holds_nothing_that_opens_the_file() -> None:
+    for url, where in [
         ("https://files.example/a/b.mp4?Expires=1&Signature=s#t", "https://files.example/a/b.mp4"),
         ("HTTPS://Files.Example:8443/A.mp4", "https://files.example:8443/A.mp4"),
         ("https://user:word@files.example/a.mp4", "https://files.example/a.mp4"),
@@ -145,10 +138,8 @@ def test_each_kind_has_its_columns(kind: LinkKind) -> None:
         ("https://files.example?x=/y", "https://files.example"),
         ("https://[broken?x", "https://[broken"),
         ("nonsense?x", "nonsense"),
-    ],
-)
-def test_an_address_holds_nothing_that_opens_the_file(url: str, where: str) -> None:
-    assert address(url) == where
+    ]:
+        assert address(url) == where
 
 
 def test_another_query_leads_to_the_same_file() -> None:
@@ -157,11 +148,9 @@ def test_another_query_leads_to_the_same_file() -> None:
     assert moved(LinkKind.VIDEO, URL, None) is None
 
 
-@pytest.mark.parametrize(
-    "other", [f"{URL}.mov", URL.replace("https", "http"), URL.replace("resource2", "resource3")]
-)
-def test_another_path_host_or_scheme_is_a_move(other: str) -> None:
-    assert moved(LinkKind.SRT, f"{URL}?a=1", f"{other}?b=2") == Move(LinkKind.SRT, URL, other)
+def test_another_path_host_or_scheme_is_a_move() -> None:
+    for other in [f"{URL}.mov", URL.replace("https", "http"), URL.replace("resource2", "resource3")]:
+        assert moved(LinkKind.SRT, f"{URL}?a=1", f"{other}?b=2") == Move(LinkKind.SRT, URL, other)
 
 
 def test_links_are_renewed_a_day_before_the_first_of_them_ends() -> None:
@@ -173,11 +162,9 @@ def test_without_a_link_nothing_is_renewed() -> None:
     assert renewal([None, None], NOON) is None
 
 
-@pytest.mark.parametrize(
-    ("hours_left", "hours"), [(36, 18), (30, 15), (24, 12), (1, 0.5), (0, 1 / 6), (-0.1, 1 / 6), (-48, 24)]
-)
-def test_where_the_end_is_near_or_over_half_of_that_is_waited(hours_left: float, hours: float) -> None:
-    assert renewal([after(hours=hours_left)], NOON) == after(hours=hours)
+def test_where_the_end_is_near_or_over_half_of_that_is_waited() -> None:
+    for hours_left, hours in [(36, 18), (30, 15), (24, 12), (1, 0.5), (0, 1 / 6), (-0.1, 1 / 6), (-48, 24)]:
+        assert renewal([after(hours=hours_left)], NOON) == after(hours=hours)
 
 
 def test_a_link_that_nobody_renews_is_asked_for_ever_more_seldom() -> None:

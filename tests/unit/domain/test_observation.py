@@ -23,13 +23,13 @@ def test_a_problem_reads_as_kind_and_message() -> None:
     assert str(Problem(ProblemKind.NOT_FOUND, "HTTP 404")) == "not_found: HTTP 404"
 
 
-@pytest.mark.parametrize("name", ["url", "caption_url", "audio_url", "srt_url", "vtt_url"])
-def test_links_stay_out_of_every_repr(name: str) -> None:
-    link = f"{URL}?Signature=s3cret"
-    seen = poll(Status.SUCCESS, **{name: link})
-    verdict = judge(translation(), seen, Cadence())
-    assert link in verdict.updates.values()
-    assert "s3cret" not in repr((seen, translation(**{name: link}), verdict))
+def test_links_stay_out_of_every_repr() -> None:
+    for name in ["url", "caption_url", "audio_url", "srt_url", "vtt_url"]:
+        link = f"{URL}?Signature=s3cret"
+        seen = poll(Status.SUCCESS, **{name: link})
+        verdict = judge(translation(), seen, Cadence())
+        assert link in verdict.updates.values()
+        assert "s3cret" not in repr((seen, translation(**{name: link}), verdict))
 
 
 def test_bodies_and_headers_stay_out_of_a_deliverys_repr() -> None:

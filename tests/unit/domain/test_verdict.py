@@ -142,9 +142,9 @@ def test_it_ended_when_heygen_says_so() -> None:
     assert through(translation(), seen).finished_at == after(-5)
 
 
-@pytest.mark.parametrize("incredible", [after(1), after(days=-30), after(days=-20000)])
-def test_else_when_the_end_was_seen(incredible: datetime) -> None:
-    assert through(translation(), webhook(SUCCESS, occurred_at=incredible)).finished_at == NOON
+def test_else_when_the_end_was_seen() -> None:
+    for incredible in [after(1), after(days=-30), after(days=-20000)]:
+        assert through(translation(), webhook(SUCCESS, occurred_at=incredible)).finished_at == NOON
 
 
 def test_moving_to_running_is_no_end() -> None:
@@ -179,14 +179,14 @@ def signed(days: float, **more: str) -> dict[str, str]:
     } | more
 
 
-@pytest.mark.parametrize("source", [Source.POLL, Source.LIST, Source.WEBHOOK])
-def test_of_each_link_it_is_known_until_when_it_works(source: Source) -> None:
-    told = through(translation(status=RUNNING), observation(source, SUCCESS, **signed(7)))
-    assert list(ends_of(told).values()) == [after(days=7, hours=number) for number in range(5)]
-    assert told.renew_links_at == after(days=6)
+def test_of_each_link_it_is_known_until_when_it_works() -> None:
+    for source in [Source.POLL, Source.LIST, Source.WEBHOOK]:
+        told = through(translation(status=RUNNING), observation(source, SUCCESS, **signed(7)))
+        assert list(ends_of(told).values()) == [after(days=7, hours=number) for number in range(5)]
+        assert told.renew_links_at == after(days=6)
 
-    silent = through(translation(status=RUNNING), observation(source, SUCCESS, **ALL_LINKS))
-    assert ends_of(silent) == dict.fromkeys(LinkKind, after(days=7))
+        silent = through(translation(status=RUNNING), observation(source, SUCCESS, **ALL_LINKS))
+        assert ends_of(silent) == dict.fromkeys(LinkKind, after(days=7))
 
 
 def test_a_link_that_comes_later_has_an_end_of_its_own() -> None:
@@ -257,22 +257,19 @@ def test_a_failed_translation_has_no_links_to_renew() -> None:
     assert (failed.renew_links_at, ends_of(failed)) == (None, dict.fromkeys(LinkKind))
 
 
-@pytest.mark.parametrize(
-    "seen",
-    [
+def test_a_question_for_links_that_brings_none_leaves_what_is_settled_settled() -> None:
+    """Nobody asks again but for the links, after half of the time that they have left."""
+    for seen in [
         failed_poll(observed_at=after(days=6)),
         failed_poll(NOT_FOUND, "Video translate not found", observed_at=after(days=6)),
         poll(RUNNING, observed_at=after(days=6)),
         poll(SUCCESS, observed_at=after(days=6)),
-    ],
-)
-def test_a_question_for_links_that_brings_none_leaves_what_is_settled_settled(seen: Observation) -> None:
-    """Nobody asks again but for the links, after half of the time that they have left."""
-    known = through(translation(), poll(SUCCESS, **ALL_LINKS))
-    then = through(known, seen)
-    assert (then.status, then.attention, then.next_poll_at) == (SUCCESS, None, None)
-    assert then.details == known.details
-    assert then.renew_links_at == after(days=6, hours=12)
+    ]:
+        known = through(translation(), poll(SUCCESS, **ALL_LINKS))
+        then = through(known, seen)
+        assert (then.status, then.attention, then.next_poll_at) == (SUCCESS, None, None)
+        assert then.details == known.details
+        assert then.renew_links_at == after(days=6, hours=12)
 
 
 def test_a_question_for_links_that_finds_another_end_is_a_conflict_that_somebody_asks_about() -> None:
@@ -311,12 +308,12 @@ def test_a_reopened_one_has_no_end_and_no_message_and_is_due() -> None:
 # Polls that learn nothing
 
 
-@pytest.mark.parametrize("status", [PENDING, RUNNING])
-@pytest.mark.parametrize("kind", ProblemKind)
-def test_trouble_never_changes_a_status(status: Status, kind: ProblemKind) -> None:
-    verdict = judged(translation(status=status), failed_poll(kind))
-    assert verdict.change is None
-    assert verdict.outcome is Outcome.APPLIED
+def test_trouble_never_changes_a_status() -> None:
+    for kind in ProblemKind:
+        for status in [PENDING, RUNNING]:
+            verdict = judged(translation(status=status), failed_poll(kind))
+            assert verdict.change is None
+            assert verdict.outcome is Outcome.APPLIED
 
 
 def test_trouble_is_counted_and_told() -> None:
@@ -330,10 +327,10 @@ def test_another_kind_of_trouble_is_counted_anew() -> None:
     assert (later.poll_failures, later.failing_since) == (1, after(30))
 
 
-@pytest.mark.parametrize("word", [poll(RUNNING), webhook(SUCCESS), observation(provider_status="new")])
-def test_any_word_of_heygens_ends_the_trouble(word: Observation) -> None:
-    later = through(translation(), failed_poll(), word)
-    assert (later.poll_failures, later.failing_since, later.last_error) == (0, None, None)
+def test_any_word_of_heygens_ends_the_trouble() -> None:
+    for word in [poll(RUNNING), webhook(SUCCESS), observation(provider_status="new")]:
+        later = through(translation(), failed_poll(), word)
+        assert (later.poll_failures, later.failing_since, later.last_error) == (0, None, None)
 
 
 @pytest.mark.parametrize("said", [observation(Source.MANUAL), observation(Source.WEBHOOK, hint=True)])
@@ -380,18 +377,18 @@ def test_two_answers_are_not_enough_however_long_they_take() -> None:
     assert current.attention is None
 
 
-@pytest.mark.parametrize("flag", [Attention.NOT_FOUND, Attention.INVALID_ID])
-@pytest.mark.parametrize("seen", [failed_poll(), observation(Source.WEBHOOK, hint=True)])
-def test_these_flags_stay_while_nothing_is_learnt(flag: Attention, seen: Observation) -> None:
-    assert through(translation(attention=flag), seen).attention is flag
+def test_these_flags_stay_while_nothing_is_learnt() -> None:
+    for seen in [failed_poll(), observation(Source.WEBHOOK, hint=True)]:
+        for flag in [Attention.NOT_FOUND, Attention.INVALID_ID]:
+            assert through(translation(attention=flag), seen).attention is flag
 
 
-@pytest.mark.parametrize("flag", [Attention.NOT_FOUND, Attention.INVALID_ID])
-@pytest.mark.parametrize("seen", [poll(RUNNING), webhook(SUCCESS, url=URL)])
-def test_and_go_with_heygens_first_word(flag: Attention, seen: Observation) -> None:
-    later = through(translation(attention=flag, attention_since=NOON), seen)
-    assert (later.attention, later.attention_since) == (None, None)
-    assert later.status is seen.status
+def test_and_go_with_heygens_first_word() -> None:
+    for seen in [poll(RUNNING), webhook(SUCCESS, url=URL)]:
+        for flag in [Attention.NOT_FOUND, Attention.INVALID_ID]:
+            later = through(translation(attention=flag, attention_since=NOON), seen)
+            assert (later.attention, later.attention_since) == (None, None)
+            assert later.status is seen.status
 
 
 def test_an_id_that_is_none_is_flagged_at_once() -> None:

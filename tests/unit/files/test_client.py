@@ -105,12 +105,12 @@ async def test_a_file_that_has_changed_begins_anew() -> None:
     assert len(host.requests) == 1
 
 
-@pytest.mark.parametrize("validator", [None, "", 'W/"v1"', '"v1"\r\nx-evil: 1', "v1"])
-async def test_nothing_is_resumed_without_a_validator(validator: str | None) -> None:
-    async with host_with(WHOLE) as host, client_for(host) as client:
-        download, body = await fetched(client, host.url(), offset=4000, validator=validator)
-    assert (download.offset, body) == (0, BODY)
-    assert (host.sent("Range"), host.sent("If-Range")) == ([None], [None])
+async def test_nothing_is_resumed_without_a_validator() -> None:
+    for validator in (None, "", 'W/"v1"', '"v1"\r\nx-evil: 1', "v1"):
+        async with host_with(WHOLE) as host, client_for(host) as client:
+            download, body = await fetched(client, host.url(), offset=4000, validator=validator)
+        assert (download.offset, body) == (0, BODY), validator
+        assert (host.sent("Range"), host.sent("If-Range")) == ([None], [None])
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,7 @@ async def test_nothing_more_comes_where_all_is_here() -> None:
         (answer(204, length=-1), "HTTP 204 does not answer"),
         (answer(206, "Content-Range: bytes 0-4/5", body=b"abcde"), "HTTP 206 does not answer"),
         (answer(301), "HTTP 301 leads nowhere"),
-        (answer(304, length=-1), "HTTP 304"),
-        (answer(429, "Retry-After: 9"), "HTTP 429"),
         (answer(500), "HTTP 500"),
-        (answer(503), "HTTP 503"),
         (b"SSH-2.0-OpenSSH\r\n", "the connection failed ("),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
@@ -204,11 +201,10 @@ async def test_more_than_was_promised_is_broken() -> None:
     assert "more than the 5 bytes that were promised" in text
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-async def test_a_link_that_is_refused(status: int) -> None:
-    async with host_with(answer(status, body=b"<Error/>")) as host, client_for(host) as client:
+async def test_a_link_that_is_refused() -> None:
+    async with host_with(answer(403, body=b"<Error/>")) as host, client_for(host) as client:
         text = await refused(client, host.url(), LinkRefusedError)
-    assert f"the host refuses the link (HTTP {status})" in text
+    assert "the host refuses the link (HTTP 403)" in text
 
 
 async def test_nobody_listens() -> None:
@@ -296,14 +292,14 @@ def moved(location: str, status: int = 302) -> bytes:
     return answer(status, f"Location: {location}")
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_followed_with_all_that_was_asked(status: int) -> None:
+async def test_a_redirect_is_followed_with_all_that_was_asked() -> None:
     rest = answer(206, ETAG, "Content-Range: bytes 2-4/5", body=b"cde")
-    async with host_with(moved("/elsewhere?b=2", status), rest) as host, client_for(host) as client:
-        download, body = await fetched(client, host.url(), offset=2, validator='"v1"')
-    assert (download.offset, body) == (2, b"cde")
-    assert host.requests[1].startswith("GET /elsewhere?b=2 HTTP/1.1")
-    assert host.sent("Range") == ["bytes=2-", "bytes=2-"]
+    for status in (301, 302, 303, 307, 308):
+        async with host_with(moved("/elsewhere?b=2", status), rest) as host, client_for(host) as client:
+            download, body = await fetched(client, host.url(), offset=2, validator='"v1"')
+        assert (download.offset, body) == (2, b"cde"), status
+        assert host.requests[1].startswith("GET /elsewhere?b=2 HTTP/1.1")
+        assert host.sent("Range") == ["bytes=2-", "bytes=2-"]
 
 
 async def test_five_redirects_are_followed_and_no_sixth() -> None:
@@ -315,26 +311,12 @@ async def test_five_redirects_are_followed_and_no_sixth() -> None:
     assert len(host.requests) == 6
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://169.254.169.254/latest/meta-data",
-        "http://127.0.0.1:1/x",
-        "https://evil.example/x",
-        "https://127.0.0.1/x",
-        "//evil.example/x",
-        "\\\\evil.example\\x",
-        "https://resource2.heygen.ai@evil.example/x",
-        "http://resource2.heygen.ai/x",
-        "file:///etc/passwd",
-        "https://[broken",
-        "/\xff",
-    ],
-)
-async def test_a_redirect_elsewhere_is_not_followed(location: str) -> None:
-    async with host_with(moved(location)) as host, client_for(host) as client:
-        await refused(client, host.url(), UnsafeLinkError)
-        assert len(host.requests) == 1
+async def test_a_redirect_elsewhere_is_not_followed() -> None:
+    # tests/unit/domain/test_file_hosts.py has every spelling
+    for location in ("http://169.254.169.254/x", "//evil.example/x", "file:///etc/passwd", "/\xff"):
+        async with host_with(moved(location)) as host, client_for(host) as client:
+            await refused(client, host.url(), UnsafeLinkError)
+            assert len(host.requests) == 1
 
 
 async def test_a_redirect_from_host_to_host_is_checked_for_each() -> None:
@@ -397,15 +379,13 @@ async def test_a_name_is_asked_for_again_at_each_connection() -> None:
     assert names.asked == [("files.test", host.port)] * 2
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/x", "https://0x7f.1/x", "https://[::1]/x", "https://2130706433/"]
-)
-async def test_an_address_in_a_url_needs_no_name_and_is_refused(url: str) -> None:
+async def test_an_address_in_a_url_needs_no_name_and_is_refused() -> None:
     names = Names()
     async with FileClient(FileHosts(["*.heygen.ai"]), max_bytes=1, patience=QUICK, resolver=names) as client:
-        await refused(client, url, UnsafeLinkError)
-        with pytest.raises(UnsafeLinkError):
-            await client.check(url)
+        for url in ("http://127.0.0.1/x", "https://0x7f.1/x", "https://[::1]/x", "https://2130706433/"):
+            await refused(client, url, UnsafeLinkError)
+            with pytest.raises(UnsafeLinkError):
+                await client.check(url)
     assert names.asked == []
 
 
@@ -448,10 +428,15 @@ async def test_a_link_that_works() -> None:
     assert host.requests[0].startswith("HEAD ")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 405, 501])
 @pytest.mark.parametrize(
-    "second",
-    [answer(206, "Content-Range: bytes 0-0/5", body=b"a"), answer(200, length=10**12), answer(416)],
+    ("status", "second"),
+    [
+        (400, answer(206, "Content-Range: bytes 0-0/5", body=b"a")),
+        (401, answer(206, "Content-Range: bytes 0-0/5", body=b"a")),
+        (403, answer(200, length=10**12)),
+        (405, answer(416)),
+        (501, answer(416)),
+    ],
 )
 async def test_where_head_proves_nothing_the_first_byte_is_asked_for(status: int, second: bytes) -> None:
     async with host_with(answer(status), second) as host, client_for(host) as client:
@@ -468,11 +453,11 @@ async def test_a_link_that_does_not_work(answers: list[bytes]) -> None:
     assert host.answers == []
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_host_in_trouble_does_not_say_that_a_link_does_not_work(status: int) -> None:
-    async with host_with(answer(status)) as host, client_for(host) as client:
-        with pytest.raises(BrokenTransferError):
-            await client.check(host.url())
+async def test_a_host_in_trouble_does_not_say_that_a_link_does_not_work() -> None:
+    for status in (429, 500, 503):
+        async with host_with(answer(status)) as host, client_for(host) as client:
+            with pytest.raises(BrokenTransferError):
+                await client.check(host.url())
 
 
 # What is sent, and what is told

@@ -106,48 +106,47 @@ def test_not_found_is_told_as_such() -> None:
 # Many at once
 
 
-@pytest.mark.parametrize(
-    ("word", "status"),
-    [
+def test_a_bulk_answer_tells_the_status_alone() -> None:
+    for word, status in [
         ("queued", Status.PENDING),
         ("processing", Status.RUNNING),
         ("completed", Status.SUCCESS),
         ("failed", Status.FAILED),
         ("reticulating", None),
-    ],
-)
-def test_a_bulk_answer_tells_the_status_alone(word: str, status: Status | None) -> None:
-    seen = bulk({"video_id": ID, "status": word, "batch_id": None, "item_index": 0, "error": None})[ID]
-    assert (seen.source, seen.status, seen.provider_status) == (Source.POLL, status, word)
-    assert (seen.partial, seen.details, seen.problem) == (True, Details(api_version="v3"), None)
+    ]:
+        seen = bulk({"video_id": ID, "status": word, "batch_id": None, "item_index": 0, "error": None})[ID]
+        assert (seen.source, seen.status, seen.provider_status) == (Source.POLL, status, word)
+        assert (seen.partial, seen.details, seen.problem) == (True, Details(api_version="v3"), None)
 
 
-@pytest.mark.parametrize(
-    ("row", "why"),
-    [
+def test_what_a_bulk_answer_does_not_know_is_a_problem_to_be_looked_into() -> None:
+    rows: list[tuple[dict[str, Any], str]] = [
         ({"status": "not_found"}, "does not find it"),
         ({"status": "Not_Found"}, "does not find it"),
         ({"status": "not_found", "error": {"message": "Gone"}}, "Gone"),
         ({"status": "not_found", "error": "Gone"}, "Gone"),
         ({"status": None, "error": "Gone"}, "has no status"),
         ({}, "has no status"),
-    ],
-)
-def test_what_a_bulk_answer_does_not_know_is_a_problem_to_be_looked_into(
-    row: dict[str, Any], why: str
-) -> None:
-    seen = bulk({"video_id": ID, **row})[ID]
-    assert seen.problem is not None
-    assert (seen.problem.kind, seen.status) == (ProblemKind.NOT_FOUND, None)
-    assert why in seen.problem.message
+    ]
+    for row, why in rows:
+        seen = bulk({"video_id": ID, **row})[ID]
+        assert seen.problem is not None
+        assert (seen.problem.kind, seen.status) == (ProblemKind.NOT_FOUND, None)
+        assert why in seen.problem.message
 
 
-@pytest.mark.parametrize(
-    "row",
-    [None, [], "text", {}, {"video_id": None}, {"video_id": 5}, {"video_id": "stranger", "status": "failed"}],
-)
-def test_rows_about_nobody_we_asked_for_tell_nothing(row: object) -> None:
-    assert bulk(row) == {}
+def test_rows_about_nobody_we_asked_for_tell_nothing() -> None:
+    rows: list[object] = [
+        None,
+        [],
+        "text",
+        {},
+        {"video_id": None},
+        {"video_id": 5},
+        {"video_id": "stranger", "status": "failed"},
+    ]
+    for row in rows:
+        assert bulk(row) == {}
 
 
 def test_a_row_that_comes_twice_counts_once_unless_it_contradicts_itself() -> None:
@@ -177,17 +176,15 @@ def test_a_page_of_the_list_tells_all_that_is_on_it() -> None:
     assert page.times == [NOON]
 
 
-@pytest.mark.parametrize(
-    "row", [None, [], 5, "a", {}, {"id": None}, {"id": "no id"}, {"callback_id": "mine"}]
-)
-def test_a_row_without_a_usable_id_is_counted(row: object) -> None:
-    page = read_page(answer({"data": [row, FULL]}))
-    assert (len(page.observations), page.unreadable) == (1, 1)
+def test_a_row_without_a_usable_id_is_counted() -> None:
+    rows: list[object] = [None, [], 5, "a", {}, {"id": None}, {"id": "no id"}, {"callback_id": "mine"}]
+    for row in rows:
+        page = read_page(answer({"data": [row, FULL]}))
+        assert (len(page.observations), page.unreadable) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("said", "token", "is_cut"),
-    [
+def test_whether_there_is_more_and_where() -> None:
+    pages: list[tuple[dict[str, Any], str | None, bool]] = [
         ({"has_more": False, "next_token": None}, None, False),
         ({"has_more": False, "next_token": "t"}, None, False),
         ({"has_more": True, "next_token": "t"}, "t", False),
@@ -199,11 +196,10 @@ def test_a_row_without_a_usable_id_is_counted(row: object) -> None:
         ({"next_token": "t"}, "t", False),
         ({"next_token": None}, None, False),
         ({}, None, False),
-    ],
-)
-def test_whether_there_is_more_and_where(said: dict[str, Any], token: str | None, is_cut: bool) -> None:
-    found, cut = next_token(answer({"data": [], **said}))
-    assert (found, cut is not None) == (token, is_cut)
+    ]
+    for said, token, is_cut in pages:
+        found, cut = next_token(answer({"data": [], **said}))
+        assert (found, cut is not None) == (token, is_cut)
 
 
 @given(json_values)

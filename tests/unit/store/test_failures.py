@@ -21,9 +21,8 @@ def failed(statement: str | None = "SELECT 1", **code: str) -> DBAPIError:
     return OperationalError(statement, {"password": "hunter2"}, RefusedError(**code))
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
+def test_a_known_code_has_a_way_out() -> None:
+    for error, told in [
         (failed(sqlstate="08006"), "cannot be reached: nein, danke; try again once it is back"),
         (failed(sqlstate="25006"), "is read-only: nein, danke; TRACKER_DATABASE_URL must name the primary"),
         (failed(sqlstate="42501"), "refuses it: nein, danke; grant the rights"),
@@ -36,10 +35,8 @@ def failed(statement: str | None = "SELECT 1", **code: str) -> DBAPIError:
         (failed(sqlite_errorname="SQLITE_FULL"), "lacks room: nein, danke; the disk is full"),
         (failed(sqlite_errorname="SQLITE_CORRUPT"), "is damaged: nein, danke; restore a backup"),
         (failed(None), "cannot be reached: nein, danke; TRACKER_DATABASE_URL names its host"),
-    ],
-)
-def test_a_known_code_has_a_way_out(error: DBAPIError, told: str) -> None:
-    assert explain(error).startswith(f"the database {told}")
+    ]:
+        assert explain(error).startswith(f"the database {told}")
 
 
 @pytest.mark.parametrize(
