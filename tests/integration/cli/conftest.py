@@ -1,18 +1,19 @@
-"""The program's verbs as real processes on a SQLite file of their own."""
+"""The program's verbs on a SQLite file of their own: in this process, or as a process where one is needed."""
 
-import json
 import os
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.cli.in_process import PATIENCE as PATIENCE
+from tests.integration.cli.in_process import Ran as Ran
+from tests.integration.cli.in_process import run
 from tracker.simulator.app import create_app
 from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.scenario import Scenario
@@ -21,20 +22,7 @@ from tracker.store import schema
 from tracker.store.engine import open_engines
 
 PROGRAM = (sys.executable, "-m", "tracker")
-PATIENCE = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a verb ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
+TERMINAL = {"TERM": "xterm-256color", "COLUMNS": "120"}
 
 
 class Program:
@@ -51,22 +39,39 @@ class Program:
         given = {f"TRACKER_{name.upper()}": str(value) for name, value in named.items() if value is not None}
         if folder := given.pop("TRACKER_CREDENTIALS_DIRECTORY", None):  # systemd's own variable
             given["CREDENTIALS_DIRECTORY"] = folder
-        return {**kept, "PATH": os.environ["PATH"], "HOME": str(self.directory / "home"), **given}
+        return {
+            **kept,
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory / "home"),
+            "COLUMNS": "80",
+            **given,
+        }
 
     def __call__(self, *arguments: str, stdin: str | bytes = b"", **settings: object) -> Ran:
-        """`tracker ARGUMENTS`, to its end; it never shows a traceback."""
-        ended = subprocess.run(
-            [*PROGRAM, *arguments],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            cwd=self.directory,
-            env=self.environment(settings),
-            timeout=PATIENCE,
-            check=False,
-        )
-        ran = Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+        """`tracker ARGUMENTS` to its end, in this process; it never shows a traceback."""
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        ran = run(arguments, content, self.environment(settings), self.directory)
         assert "Traceback" not in ran.err + ran.out
         return ran
+
+    def process(
+        self,
+        *arguments: str,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        variables: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> subprocess.Popen[str]:
+        """`tracker ARGUMENTS` as a process of its own: for signals, terminals, and several at once."""
+        return subprocess.Popen(
+            [*PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=self.directory,
+            env={**self.environment(settings), **(variables or {})},
+            text=True,
+        )
 
     def query(self, sql: str, *values: object) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(self.path, timeout=10)) as connection:
