@@ -14,7 +14,7 @@ from tests.postgres import Server
 
 from .processes import Daemon, Simulator, Stage
 
-COUNT = 3_000
+COUNT = 2_000
 SINGLE = 500
 TRACKERS = 4
 SHORT_LEASES = Path(__file__).with_name("short_leases.py")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import write_migrated
 from tests.integration.cli.in_process import PATIENCE as PATIENCE
 from tests.integration.cli.in_process import Ran as Ran
 from tests.integration.cli.in_process import run
@@ -18,8 +19,6 @@ from tracker.simulator.app import create_app
 from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.server import running
-from tracker.store import schema
-from tracker.store.engine import open_engines
 
 PROGRAM = (sys.executable, "-m", "tracker")
 TERMINAL = {"TERM": "xterm-256color", "COLUMNS": "120"}
@@ -97,20 +96,10 @@ def tracker(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A migrated file, to copy from."""
-    path = tmp_path_factory.mktemp("migrated") / "tracker.db"
-    engines = open_engines(f"sqlite:///{path}")
-    schema.migrate(engines.writer)
-    engines.dispose()
-    return path.read_bytes()
-
-
 @pytest.fixture
-def migrated(tracker: Program, empty_database: bytes) -> Program:
+def migrated(tracker: Program) -> Program:
     """The program on a database without translations."""
-    tracker.path.write_bytes(empty_database)
+    write_migrated(tracker.path)
     return tracker
 
 
