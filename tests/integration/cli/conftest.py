@@ -4,7 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,18 @@ class Program:
     def process(
         self,
         *arguments: str,
+        before: Sequence[str] = (),
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
         variables: Mapping[str, str] | None = None,
         **settings: object,
     ) -> subprocess.Popen[str]:
-        """`tracker ARGUMENTS` as a process of its own: for signals, terminals, and several at once."""
+        """`tracker ARGUMENTS` as a process of its own: for signals, terminals, and several at once.
+
+        `before` is a command that starts the program.
+        """
         return subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*before, *PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
