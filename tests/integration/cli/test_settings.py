@@ -220,3 +220,10 @@ def test_a_database_that_run_would_refuse_is_refused_by_check_config(tracker: Pr
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("error: TRACKER_DATABASE_URL: ")
     assert "hunter2" not in ran.err
+
+
+def test_the_daemon_names_each_wrong_setting_with_an_example(tracker: Program) -> None:
+    ran = tracker("run", rate_limit="fast", listen="8321")
+    assert (ran.code, ran.out) == (2, "")
+    assert "TRACKER_RATE_LIMIT: input should be a valid number" in ran.err
+    assert "TRACKER_LISTEN: is no address; example: 127.0.0.1:8321" in ran.err
