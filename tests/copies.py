@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Column, Double, Integer, LargeBinary, Table, insert, select
 
 from tests.builders import NOON
+from tests.databases import write_migrated
 from tests.postgres import Server
-from tracker.store import schema
 from tracker.store.conversion import Row
 from tracker.store.engine import open_engines
 from tracker.store.tables import metadata
@@ -44,9 +44,7 @@ Make = Callable[[], AbstractContextManager[str]]
 def sqlite_database(folder: Path, name: str, *, migrated: bool) -> Iterator[str]:
     url = f"sqlite:///{folder / name}.db"
     if migrated:
-        engines = open_engines(url)
-        schema.migrate(engines.writer)
-        engines.dispose()
+        write_migrated(folder / f"{name}.db")
     yield url
 
 

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from rich.filesize import decimal
 
+from tests.kept_files import KeptFiles
 from tests.postgres import Server
 
-from .processes import PROGRAM, Program, Row, Simulator, Stage
+from .processes import PROGRAM, Program, Simulator, Stage
 
 LARGE = 24_000_000  # bytes of a video: several pieces that are durable
 SLOW = 4_000_000  # bytes a second
@@ -28,6 +29,7 @@ class Archive:
         self.stage = stage
         self.root = stage.directory / "archive"
         self.root.mkdir()
+        self.kept = KeptFiles(self.root, stage.database.path)
 
     def simulator(self, **scenario: object) -> Simulator:
         return self.stage.simulator(serve_files=True, **scenario)
@@ -39,35 +41,6 @@ class Archive:
 
     def daemon(self, simulator: Simulator, **more: object) -> Program:
         return self.stage.up(self.stage.start("tracker", "run", **self.settings(simulator, **more))).program
-
-    def rows(self) -> list[Row]:
-        return self.stage.database.query(
-            "SELECT t.video_translate_id AS name, f.* FROM archived_files f"
-            " JOIN translations t ON t.id = f.translation_id ORDER BY t.id, f.kind"
-        )
-
-    def are_there(self, count: int) -> bool:
-        rows = self.rows()
-        return len(rows) == count and all(row["state"] == "archived" for row in rows)
-
-    def named(self) -> list[Path]:
-        """What stands under a name."""
-        return [one for one in self.root.rglob("*") if one.is_file() and ".parts" not in one.parts]
-
-    def check(self, simulator: Simulator) -> None:
-        """Every row is true: the file is there, and its bytes are those that HeyGen's host has."""
-        sums = {
-            (one.video_translate_id, file.sha256)
-            for one in simulator.truth().translations
-            for file in one.files.values()
-        }
-        rows = self.rows()
-        for row in rows:
-            data = Path(row["location"]).read_bytes()
-            assert (len(data), hashlib.sha256(data).hexdigest()) == (row["bytes"], row["sha256"])
-            assert (row["name"], row["sha256"]) in sums
-        assert sorted(map(str, self.named())) == sorted(row["location"] for row in rows)
-        assert list((self.root / ".parts").iterdir()) == []
 
 
 @pytest.fixture
@@ -85,11 +58,11 @@ def test_every_file_of_a_success_is_kept_whatever_the_host_does(archive: Archive
     def all_there() -> bool:
         ended = archive.stage.database.query("SELECT status, COUNT(*) AS count FROM translations GROUP BY 1")
         success = {row["status"]: row["count"] for row in ended}.get("success", 0)
-        rows = archive.rows()
+        rows = archive.kept.rows()
         return success > 3 and len(rows) >= success and all(row["state"] == "archived" for row in rows)
 
     daemon.until(all_there, "every file to be archived", patience=90)
-    archive.check(simulator)
+    archive.kept.check(simulator.truth())
     assert daemon.terminate() == 0
     assert "Signature" not in daemon.output
 
@@ -109,12 +82,12 @@ def test_a_kill_in_the_middle_of_a_download_is_gone_on_with(archive: Archive) ->
     daemon.kill()
     durable, sent = noted(), simulator.truth().requests.file_bytes
     assert durable < LARGE
-    assert archive.named() == []
+    assert archive.kept.named() == []
 
     again = archive.daemon(simulator, **settings)
-    again.until(lambda: archive.are_there(1), "the whole file", patience=60)
+    again.until(lambda: archive.kept.are_there(1), "the whole file", patience=60)
 
-    archive.check(simulator)
+    archive.kept.check(simulator.truth())
     assert simulator.truth().requests.file_bytes - sent <= LARGE - durable
     assert again.terminate() == 0
 
@@ -150,7 +123,7 @@ def test_of_two_trackers_on_one_server_one_is_killed_and_no_file_is_lost_or_ther
 
         sums = {hashlib.sha256(Path(location).read_bytes()).hexdigest() for _, location, _, _ in rows()}
         assert sums == {sha256 for _, _, sha256, _ in rows()}
-        assert sorted(map(str, archive.named())) == sorted(location for _, location, _, _ in rows())
+        assert sorted(map(str, archive.kept.named())) == sorted(location for _, location, _, _ in rows())
         assert len(sums) == len(names)
         assert list((archive.root / ".parts").iterdir()) == []
         assert second.terminate() == 0
@@ -165,25 +138,10 @@ def test_a_stop_in_the_middle_of_a_download_loses_nothing_of_it(archive: Archive
 
     assert daemon.terminate(patience=10) == 0
 
-    [row] = archive.rows()
+    [row] = archive.kept.rows()
     assert (row["state"], row["claimed_by"], row["attempts"]) == ("waiting", None, 0)
     [part] = (archive.root / ".parts").glob("*.part")
     assert part.stat().st_size > 1_000_000
-
-
-def test_a_link_that_has_expired_is_renewed_and_the_file_is_kept(archive: Archive) -> None:
-    simulator = archive.simulator(file_bytes=[100_000, 100_000])
-    [name] = simulator.client.create(["German"])
-    tracked = archive.stage.daemon(simulator)  # with the archive off
-    archive.stage.database.track([name])
-    tracked.program.until(lambda: archive.stage.database.statuses()[name] == "success", "its end")
-    assert tracked.program.terminate() == 0
-    simulator.client.revoke_links()
-
-    program = archive.stage.start("archive", "archive", name, **archive.settings(simulator))
-
-    assert program.wait() == 0, program.output
-    archive.check(simulator)
 
 
 # The verb
@@ -198,21 +156,8 @@ def ended(archive: Archive) -> tuple[Simulator, list[str]]:
     archive.stage.database.track(names)
     daemon.program.until(lambda: set(archive.stage.database.statuses().values()) == {"success"}, "their ends")
     assert daemon.program.terminate() == 0
-    assert archive.rows() == []
+    assert archive.kept.rows() == []
     return simulator, names
-
-
-def test_the_verb_keeps_what_it_is_told(archive: Archive, ended: tuple[Simulator, list[str]]) -> None:
-    simulator, names = ended
-
-    said = archive.stage.done("archive", names[0], **archive.settings(simulator))
-
-    rows = archive.rows()
-    assert {row["name"] for row in rows} == {names[0]}
-    assert said.splitlines() == [
-        f"{row['name']} {row['kind']} archived: {row['location']} ({row['bytes']} bytes)" for row in rows
-    ]
-    archive.check(simulator)
 
 
 def test_the_verb_keeps_the_whole_history_beside_a_daemon(
@@ -224,29 +169,10 @@ def test_the_verb_keeps_the_whole_history_beside_a_daemon(
     said = archive.stage.done("archive", "--all", "--json", **archive.settings(simulator))
 
     assert json.loads(said) == []
-    assert len(archive.rows()) >= 3
-    assert archive.are_there(len(archive.rows()))
-    archive.check(simulator)
+    assert len(archive.kept.rows()) >= 3
+    assert archive.kept.are_there(len(archive.kept.rows()))
+    archive.kept.check(simulator.truth())
     assert daemon.terminate() == 0
-
-
-def test_the_whole_history_gets_a_line_for_each_file_and_a_sum(
-    archive: Archive, ended: tuple[Simulator, list[str]]
-) -> None:
-    simulator, _ = ended
-
-    said = archive.stage.done("archive", "--all", **archive.settings(simulator)).splitlines()
-
-    rows = archive.rows()
-    size = sum(row["bytes"] for row in rows)
-    lines = {
-        f"{row['name']} {row['kind']} archived: {row['location']} ({row['bytes']} bytes)" for row in rows
-    }
-    assert set(said[1:-1]) == lines
-    assert (said[0], said[-1]) == (
-        f"{len(rows)} files are to be archived",
-        f"{len(rows)} files archived by this command, {decimal(size)}",
-    )
 
 
 def test_on_a_terminal_the_bars_end_with_all_files(
@@ -266,114 +192,13 @@ def test_on_a_terminal_the_bars_end_with_all_files(
 
     assert program.wait() == 0, program.output
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", program.output)
-    rows = archive.rows()
+    rows = archive.kept.rows()
     size = decimal(sum(row["bytes"] for row in rows))
     assert re.search(rf"all files \S+ {len(rows)} of {len(rows)} files, {size} ", said), said
     assert f"{len(rows)} files archived by this command, {size}" in said
     assert re.search(r'^\{.*HTTP 500", "event": "file not archived yet".*\}\s*$', said, re.MULTILINE), said
-    for row in rows:
-        assert f"{row['name']} {row['kind']} archived: {row['location']} ({row['bytes']} bytes)\n" in said
-
-
-@pytest.mark.parametrize("which", ["--all", "named"])
-def test_the_verb_ends_where_heygen_refuses_the_key_and_tries_at_once_with_a_better_one(
-    archive: Archive, ended: tuple[Simulator, list[str]], which: str
-) -> None:
-    simulator, names = ended
-    simulator.client.revoke_links()
-    what = ("--all",) if which == "--all" else tuple(names)
-
-    program = archive.stage.start(
-        "refused", "archive", *what, **archive.settings(simulator, heygen_api_key="wrong")
-    )
-
-    assert program.wait() == 3, program.output
-    assert "key_rejected" in program.output
-    assert archive.named() == []
-    with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
-        connection.execute("DELETE FROM tracker_state")  # the account's rest is over
-    archive.stage.done("archive", *what, **archive.settings(simulator))
-    archive.check(simulator)
-
-
-def test_the_verb_waits_for_no_file_of_a_translation_that_has_not_ended(
-    archive: Archive, ended: tuple[Simulator, list[str]]
-) -> None:
-    simulator, names = ended
-    settings = archive.settings(simulator, archive_kinds="video")
-    archive.stage.done("reopen", names[0], **settings)
-    with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
-        connection.execute(
-            "INSERT INTO archived_files (translation_id, kind, finished_at, next_attempt_at)"
-            " SELECT id, 'video', '2026-11-23 12:00:00.000000', '2026-11-23 12:00:00.000000'"
-            f" FROM translations WHERE video_translate_id = '{names[0]}'"
-        )
-
-    archive.stage.done("archive", "--all", **settings)
-
-    assert [(row["name"], row["state"]) for row in archive.rows()] == [
-        (names[0], "waiting"),
-        (names[1], "archived"),
-        (names[2], "archived"),
-    ]
-
-
-def test_the_verb_says_where_there_is_nothing_to_archive(
-    archive: Archive, ended: tuple[Simulator, list[str]]
-) -> None:
-    simulator, names = ended
-    with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
-        connection.execute("UPDATE translations SET vtt_url = NULL")
-
-    program = archive.stage.start(
-        "archive", "archive", names[0], **archive.settings(simulator, archive_kinds="vtt")
-    )
-
-    assert program.wait() == 1
-    assert f"nothing to archive: {names[0]}" in program.output
-
-
-def test_the_verb_says_what_is_not_there_and_why(
-    archive: Archive, ended: tuple[Simulator, list[str]]
-) -> None:
-    simulator, names = ended
-    settings = archive.settings(simulator, archive_max_bytes=1000, archive_kinds="video")
-
-    program = archive.stage.start("archive", "archive", names[0], "--json", **settings)
-
-    assert program.wait() == 1
-    assert "TRACKER_ARCHIVE_MAX_BYTES" in program.output
-    [row] = archive.rows()
-    assert (row["state"], row["location"]) == ("failed", None)
-    assert archive.named() == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "settings", "code", "said"),
-    [
-        ((), {}, 2, "name translations, or all with --all"),
-        (("x", "--all"), {}, 2, "name translations, or all with --all"),
-        (("--all", "--again"), {}, 2, "--again needs the ids"),
-        (("nobody",), {}, 2, "'nobody' is not tracked"),
-        (("--all",), {"archive": ""}, 2, "TRACKER_ARCHIVE is not set"),
-        (("--all",), {"archive": "/no/such/folder"}, 3, "is no folder; make it, or mount its disk"),
-        (("--all", "--timeout", "0"), {}, 4, "not all were archived after 0 s"),
-    ],
-)
-def test_the_verb_ends_with_a_clear_word(
-    archive: Archive,
-    ended: tuple[Simulator, list[str]],
-    arguments: tuple[str, ...],
-    settings: dict[str, object],
-    code: int,
-    said: str,
-) -> None:
-    simulator, _ = ended
-
-    program = archive.stage.start("archive", "archive", *arguments, **archive.settings(simulator, **settings))
-
-    assert (program.wait(), said in program.output) == (code, True), program.output
-    assert "Traceback" not in program.output
+    for line in archive.kept.lines():
+        assert f"{line}\n" in said
 
 
 def test_the_figures_tell_what_is_archived_and_what_is_not(archive: Archive) -> None:
@@ -383,7 +208,7 @@ def test_the_figures_tell_what_is_archived_and_what_is_not(archive: Archive) -> 
         archive.stage.start("tracker", "run", **archive.settings(simulator, archive_kinds="video"))
     )
     archive.stage.database.track(names)
-    daemon.program.until(lambda: archive.are_there(2), "both files")
+    daemon.program.until(lambda: archive.kept.are_there(2), "both files")
     with closing(sqlite3.connect(archive.stage.database.path)) as connection, connection:
         connection.execute(
             "UPDATE archived_files SET state = 'failed', archived_at = NULL, next_attempt_at = NULL"

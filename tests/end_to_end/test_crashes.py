@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterable
 
+import pytest
+
 from tracker.simulator.truth import Truth
 
 from .processes import Daemon, Database, Simulator, Stage, address_of
@@ -67,13 +69,14 @@ def test_a_stop_in_the_middle_of_webhooks_and_polls_loses_nothing(stage: Stage) 
     assert again.program.terminate() == 0
 
 
-def test_kills_in_the_middle_of_webhooks_lose_nothing_that_was_answered(stage: Stage) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.long)])
+def test_kills_in_the_middle_of_webhooks_lose_nothing_that_was_answered(stage: Stage, kills: int) -> None:
     simulator = stage.simulator(failure_rate=0.3)
-    truth = made(simulator, 10)
+    truth = made(simulator, kills * 2)
     events = events_of(truth)
     answered: set[bytes] = set()
     place: dict[str, object] = {}
-    for round_ in range(5):
+    for round_ in range(kills):
         daemon = stage.daemon(simulator, **place)
         place = same_place(daemon)
         waiting = [body for body in events[: 60 * (round_ + 1)] if body not in answered]  # HeyGen comes again

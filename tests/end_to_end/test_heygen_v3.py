@@ -11,7 +11,10 @@ FAR = 1000.0  # seconds that only a jump of the simulator's clock brings about
 BULK_POLLS = 4  # of each translation
 
 
-@pytest.mark.parametrize("answer", ["410", "404", "405", "redirect", "html"])
+@pytest.mark.parametrize(
+    "answer",
+    ["410", "html", *(pytest.param(one, marks=pytest.mark.long) for one in ("404", "405", "redirect"))],
+)
 def test_v2_retires_in_mid_run_and_nobody_notices_but_the_log(stage: Stage, answer: RetiredAnswer) -> None:
     before = [{"running_seconds": 0.0}] * 10
     after = [{"running_seconds": FAR}] * 20

@@ -1,9 +1,11 @@
 """Several trackers on one PostgreSQL: killed, paused and limited together."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from tests.postgres import Server
 
 from .processes import Daemon, Simulator, Stage
 
-COUNT = 5_000
+COUNT = 2_000
 SINGLE = 500
 TRACKERS = 4
+SHORT_LEASES = Path(__file__).with_name("short_leases.py")
 QUICK: dict[str, Any] = {"latency_seconds": [0.02, 0.06], "failure_rate": 0.2}
 RATE = 30  # requests a second of the whole account
 Ask = Callable[[str], list[tuple[Any, ...]]]
@@ -42,8 +45,8 @@ def ended(ask: Ask) -> int:
 
 
 def start(stage: Stage, simulator: Simulator, url: str, **more: object) -> Daemon:
-    settings = {"database_url": url, "heygen_api": "v2", "request_timeout": 5, **more}
-    return stage.daemon(simulator, **settings)
+    settings = stage.settings(simulator, database_url=url, heygen_api="v2", request_timeout=5, **more)
+    return stage.up(stage.launch("tracker", [sys.executable, str(SHORT_LEASES)], settings))
 
 
 def calls_per_translation(simulator: Simulator, count: int) -> float:
@@ -108,8 +111,8 @@ def is_seen(ask: Ask, daemon: Daemon) -> bool:
 
 
 def until_all_ended(daemon: Daemon, ask: Ask) -> None:
-    """What the dead held is taken over when their leases end, a minute after they began."""
-    daemon.program.until(lambda: ended(ask) == COUNT, "all ends", patience=150)
+    """What the dead held is taken over when their leases end."""
+    daemon.program.until(lambda: ended(ask) == COUNT, "all ends", patience=90)
 
 
 def contents(ask: Ask) -> list[list[tuple[Any, ...]]]:

@@ -4,7 +4,7 @@ import os
 import pwd
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,23 @@ WRITES = (
 )
 
 
-@pytest.mark.parametrize("name", [*TABLES, *VIEWS, "alembic_version"])
-def test_the_reader_reads_every_table_and_view(reader: Connection, name: str) -> None:
-    run(reader, f"SELECT * FROM {name}")
+def not_refused(connection: Connection, statements: Iterable[str]) -> list[str]:
+    """Those of these statements that the role may run; nothing of them is kept."""
+    return [one for one in statements if not is_refused(connection, one)]
+
+
+def is_refused(connection: Connection, statement: str) -> bool:
+    try:
+        with connection.transaction(force_rollback=True):
+            run(connection, statement)
+    except InsufficientPrivilege:
+        return True
+    return False
+
+
+def test_the_reader_reads_every_table_and_view(reader: Connection) -> None:
+    for name in (*TABLES, *VIEWS, "alembic_version"):
+        run(reader, f"SELECT * FROM {name}")
 
 
 def test_the_reader_sees_what_is_there(reader: Connection) -> None:
@@ -87,16 +101,11 @@ def test_the_reader_sees_what_is_there(reader: Connection) -> None:
     assert run(reader, "SELECT open FROM tracker_health") == [(1,)]
 
 
-@pytest.mark.parametrize("statement", [*WRITES, "SELECT nextval('translations_id_seq')"])
-def test_the_reader_writes_nothing(reader: Connection, statement: str) -> None:
-    with pytest.raises(InsufficientPrivilege):
-        run(reader, statement)
+def test_the_reader_writes_nothing(reader: Connection) -> None:
+    starts = (f"INSERT INTO translations ({column}) VALUES ('x')" for column in START_COLUMNS)
+    statements = [*WRITES, *starts, "SELECT nextval('translations_id_seq')"]
 
-
-@pytest.mark.parametrize("column", START_COLUMNS)
-def test_the_reader_starts_nothing(reader: Connection, column: str) -> None:
-    with pytest.raises(InsufficientPrivilege):
-        run(reader, f"INSERT INTO translations ({column}) VALUES ('x')")
+    assert not_refused(reader, statements) == []
 
 
 def test_the_reader_reads_what_migrations_make_anew(
@@ -162,36 +171,29 @@ def test_returning_needs_one_more_right(postgresql: Server, database: str, inser
         run(inserter, "SELECT callback_id FROM translations")
 
 
-@pytest.mark.parametrize("name", [*TABLES, *VIEWS])
-def test_the_inserter_reads_nothing(inserter: Connection, name: str) -> None:
-    with pytest.raises(InsufficientPrivilege):
-        run(inserter, f"SELECT * FROM {name}")
+def test_the_inserter_reads_nothing(inserter: Connection) -> None:
+    assert not_refused(inserter, (f"SELECT * FROM {name}" for name in (*TABLES, *VIEWS))) == []
 
 
-@pytest.mark.parametrize(
-    "column",
-    [column.name for column in metadata.tables["translations"].columns if column.name not in START_COLUMNS],
-)
-def test_the_inserter_sets_no_other_column(inserter: Connection, column: str) -> None:
-    with pytest.raises(InsufficientPrivilege):
-        run(inserter, f"INSERT INTO translations (callback_id, {column}) VALUES ('x', DEFAULT)")
+def test_the_inserter_sets_no_other_column(inserter: Connection) -> None:
+    columns = [column.name for column in metadata.tables["translations"].columns]
+    others = [name for name in columns if name not in START_COLUMNS]
+    assert len(others) > 20
+
+    insert = "INSERT INTO translations (callback_id, {}) VALUES ('x', DEFAULT)"
+    assert not_refused(inserter, (insert.format(name) for name in others)) == []
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        *(one for one in WRITES if one != "INSERT INTO translations DEFAULT VALUES"),
-        *(
-            f"INSERT INTO {table} ({metadata.tables[table].columns.keys()[0]}) VALUES (DEFAULT)"
-            for table in TABLES
-        ),
+def test_the_inserter_does_nothing_else(inserter: Connection) -> None:
+    writes = [one for one in WRITES if one != "INSERT INTO translations DEFAULT VALUES"]
+    firsts = {table: metadata.tables[table].columns.keys()[0] for table in TABLES}
+    inserts = [f"INSERT INTO {table} ({first}) VALUES (DEFAULT)" for table, first in firsts.items()]
+    upsert = (
         "INSERT INTO translations (video_translate_id) VALUES ('a') "
-        "ON CONFLICT (video_translate_id) DO UPDATE SET status = 'success'",
-    ],
-)
-def test_the_inserter_does_nothing_else(inserter: Connection, statement: str) -> None:
-    with pytest.raises(InsufficientPrivilege):
-        run(inserter, statement)
+        "ON CONFLICT (video_translate_id) DO UPDATE SET status = 'success'"
+    )
+
+    assert not_refused(inserter, [*writes, *inserts, upsert]) == []
 
 
 # SQLite: the mode of the file
@@ -205,7 +207,8 @@ def path() -> Iterator[Path]:
     """A migrated file in a folder that anybody may enter."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        write_migrated(path := Path(folder) / "tracker.db")
+        path = Path(folder) / "tracker.db"
+        write_migrated(path)
         yield path
 
 

@@ -7,8 +7,6 @@ from datetime import timedelta
 from tracker.domain.cadence import Cadence
 from tracker.ports import Claim
 
-LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
-
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -18,6 +16,7 @@ class Pace:
     request_timeout: float  # seconds
     rate_limit: float  # requests a second
     cadence: Cadence
+    spare: timedelta = timedelta(seconds=60)  # a claim outlives its request by this much
 
     @property
     def on_demand(self) -> int:
@@ -28,7 +27,7 @@ class Pace:
     def lease(self) -> timedelta:
         """How long a claim is held: its wait for a turn, its request, and something to spare."""
         turns = self.concurrency + self.on_demand
-        return timedelta(seconds=turns / self.rate_limit + self.request_timeout) + LEASE_SPARE
+        return timedelta(seconds=turns / self.rate_limit + self.request_timeout) + self.spare
 
 
 def questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import write_migrated
 from tests.integration.archive.hosts import Counted, FakeFiles, FakeLinks, MovingClock
 from tracker.archive.archiver import Archiver, Limits
 from tracker.archive.bandwidth import Bandwidth
@@ -24,7 +25,6 @@ from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import judge
 from tracker.ports import Record
-from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 
@@ -110,9 +110,8 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     path, root, clock = tmp_path / "tracker.db", tmp_path / "archive", MovingClock()
     root.mkdir()
-    engines = open_engines(f"sqlite:///{path}")
-    schema.migrate(engines.writer)
-    store = Repository(engines, clock)
+    write_migrated(path)
+    store = Repository(open_engines(f"sqlite:///{path}"), clock)
     store.open()
     store.archive = frozenset({LinkKind.VIDEO, LinkKind.SRT})
     yield Stage(root, path, store, clock)

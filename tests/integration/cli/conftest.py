@@ -1,40 +1,27 @@
-"""The program's verbs as real processes on a SQLite file of their own."""
+"""The program's verbs on a SQLite file of their own: in this process, or as a process where one is needed."""
 
-import json
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import write_migrated
+from tests.integration.cli.in_process import PATIENCE as PATIENCE
+from tests.integration.cli.in_process import Ran as Ran
+from tests.integration.cli.in_process import run
 from tracker.simulator.app import create_app
 from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.server import running
-from tracker.store import schema
-from tracker.store.engine import open_engines
 
 PROGRAM = (sys.executable, "-m", "tracker")
-PATIENCE = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a verb ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
+TERMINAL = {"TERM": "xterm-256color", "COLUMNS": "120"}
 
 
 class Program:
@@ -51,22 +38,43 @@ class Program:
         given = {f"TRACKER_{name.upper()}": str(value) for name, value in named.items() if value is not None}
         if folder := given.pop("TRACKER_CREDENTIALS_DIRECTORY", None):  # systemd's own variable
             given["CREDENTIALS_DIRECTORY"] = folder
-        return {**kept, "PATH": os.environ["PATH"], "HOME": str(self.directory / "home"), **given}
+        return {
+            **kept,
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory / "home"),
+            "COLUMNS": "80",
+            **given,
+        }
 
     def __call__(self, *arguments: str, stdin: str | bytes = b"", **settings: object) -> Ran:
-        """`tracker ARGUMENTS`, to its end; it never shows a traceback."""
-        ended = subprocess.run(
-            [*PROGRAM, *arguments],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            cwd=self.directory,
-            env=self.environment(settings),
-            timeout=PATIENCE,
-            check=False,
-        )
-        ran = Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+        """`tracker ARGUMENTS` to its end, in this process; it never shows a traceback."""
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        ran = run(arguments, content, self.environment(settings), self.directory)
         assert "Traceback" not in ran.err + ran.out
         return ran
+
+    def process(
+        self,
+        *arguments: str,
+        before: Sequence[str] = (),
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        variables: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> subprocess.Popen[str]:
+        """`tracker ARGUMENTS` as a process of its own: for signals, terminals, and several at once.
+
+        `before` is a command that starts the program.
+        """
+        return subprocess.Popen(
+            [*before, *PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=self.directory,
+            env={**self.environment(settings), **(variables or {})},
+            text=True,
+        )
 
     def query(self, sql: str, *values: object) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(self.path, timeout=10)) as connection:
@@ -92,20 +100,10 @@ def tracker(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A migrated file, to copy from."""
-    path = tmp_path_factory.mktemp("migrated") / "tracker.db"
-    engines = open_engines(f"sqlite:///{path}")
-    schema.migrate(engines.writer)
-    engines.dispose()
-    return path.read_bytes()
-
-
 @pytest.fixture
-def migrated(tracker: Program, empty_database: bytes) -> Program:
+def migrated(tracker: Program) -> Program:
     """The program on a database without translations."""
-    tracker.path.write_bytes(empty_database)
+    write_migrated(tracker.path)
     return tracker
 
 

@@ -14,12 +14,12 @@ import psycopg
 import pytest
 
 from tests.copies import contents, fill, is_empty, postgresql_database
-from tests.integration.cli.conftest import PATIENCE, PROGRAM, Program
+from tests.integration.cli.conftest import PATIENCE, TERMINAL, Program
 from tests.integration.cli.test_look import Screen
 from tests.postgres import Server
 from tracker.store.lock import sole_runner
 
-MANY = 60_000  # translations that take seconds to copy
+MANY = 15_000  # translations that take a second to copy
 LOOK_SECONDS = 0.02
 
 
@@ -130,12 +130,8 @@ def test_a_target_that_is_not_empty_is_told_with_table_and_count(migrated: Progr
 def test_on_a_terminal_there_is_a_bar(migrated: Program, server_url: str) -> None:
     fill(source_of(migrated), 60)
     terminal, other_end = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, "copy-database", "--to", server_url],
-        stdout=subprocess.DEVNULL,
-        stderr=other_end,
-        env={**migrated.environment({}), "TERM": "xterm-256color", "COLUMNS": "120"},
-    )
+    copy = ("copy-database", "--to", server_url)
+    process = migrated.process(*copy, stdout=subprocess.DEVNULL, stderr=other_end, variables=TERMINAL)
     os.close(other_end)
     text = Screen(terminal).rest()
 
@@ -155,16 +151,7 @@ def fill_with_many(program: Program) -> None:
         )
 
 
-def start_copying(program: Program, target: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*PROGRAM, "copy-database", "--to", target],
-        env=program.environment({}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def wait_for(process: subprocess.Popen[bytes], look: Callable[[], bool]) -> None:
+def wait_for(process: subprocess.Popen[str], look: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not look():
         assert process.poll() is None, process.communicate()
@@ -175,7 +162,7 @@ def wait_for(process: subprocess.Popen[bytes], look: Callable[[], bool]) -> None
 def has_some_rows(server_url: str) -> bool:
     """Rows of an open transaction take room, too."""
     with psycopg.connect(server_url) as server:
-        there = "SELECT COALESCE(pg_relation_size(to_regclass('translations')), 0) > 1000000"
+        there = "SELECT COALESCE(pg_relation_size(to_regclass('translations')), 0) > 200000"
         return bool(server.execute(there).fetchone() == (True,))
 
 
@@ -184,14 +171,14 @@ def test_ended_in_the_middle_it_leaves_postgresql_empty_and_can_be_run_again(
     migrated: Program, server_url: str, signal_: signal.Signals
 ) -> None:
     fill_with_many(migrated)
-    process = start_copying(migrated, server_url)
+    process = migrated.process("copy-database", "--to", server_url)
     wait_for(process, lambda: has_some_rows(server_url))
 
     process.send_signal(signal_)
     _, told = process.communicate(timeout=PATIENCE)
 
     assert process.returncode not in (0, 3)
-    assert b"Traceback" not in told
+    assert "Traceback" not in told
     assert is_empty(server_url)
     again = migrated("copy-database", "--to", server_url, "--json")
     assert (again.code, again.json["tables"]["translations"]["rows"]) == (0, MANY)
@@ -203,8 +190,8 @@ def test_ended_in_the_middle_it_leaves_sqlite_empty_and_can_be_run_again(
 ) -> None:
     fill_with_many(migrated)
     path = migrated.directory / "target.db"
-    process = start_copying(migrated, f"sqlite:///{path}")
-    wait_for(process, lambda: written(path) > 4_000_000)
+    process = migrated.process("copy-database", "--to", f"sqlite:///{path}")
+    wait_for(process, lambda: written(path) > 1_000_000)
 
     process.send_signal(signal_)
     process.communicate(timeout=PATIENCE)

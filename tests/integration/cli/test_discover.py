@@ -207,7 +207,7 @@ def failing_in_the_middle() -> Iterator[SimulatorClient]:
         pending_seconds=(0, 0), running_seconds=(0, 0), error_rate=0.5, seed=3, hang_seconds=0
     )
     with running(create_app(scenario)) as url, SimulatorClient(url) as client:
-        client.create_many(1000)
+        client.create_many(500)
         yield client
 
 
@@ -222,7 +222,7 @@ def test_an_interrupted_run_is_taken_up_until_all_is_read(
         runs += 1
     assert ran.code == 0
     assert runs > 1
-    assert migrated.query("SELECT count(*) AS n FROM translations") == [{"n": 1000}]
+    assert migrated.query("SELECT count(*) AS n FROM translations") == [{"n": 500}]
 
 
 def test_what_an_interrupted_run_passed_by_is_adopted_by_the_next_that_adopts(

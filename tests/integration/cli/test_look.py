@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from .conftest import PATIENCE, PROGRAM, Program
+from .conftest import PATIENCE, TERMINAL, Program
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,8 @@ def test_waiting_warns_where_no_daemon_runs(house: Program) -> None:
 
 
 def test_without_a_terminal_each_change_is_a_line(house: Program) -> None:
-    process = subprocess.Popen(
-        [*PROGRAM, "wait", "new-es", "--timeout", "20"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**house.environment({}), "PYTHONUNBUFFERED": "1"},
-        text=True,
-    )
-    with process:
+    wait = ("wait", "new-es", "--timeout", "20")
+    with house.process(*wait, stderr=subprocess.DEVNULL, variables={"PYTHONUNBUFFERED": "1"}) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "new-es pending\n"
         house.execute("UPDATE translations SET status = 'running' WHERE video_translate_id = 'new-es'")
@@ -152,13 +146,8 @@ def test_without_a_terminal_each_change_is_a_line(house: Program) -> None:
 
 def test_on_a_terminal_each_translation_has_a_bar(house: Program) -> None:
     terminal, other_end = pty.openpty()
-    environment = {**house.environment({}), "TERM": "xterm-256color", "COLUMNS": "120"}
-    process = subprocess.Popen(
-        [*PROGRAM, "wait", "new-es", "good-fr", "--timeout", "20"],
-        stdout=other_end,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    )
+    wait = ("wait", "new-es", "good-fr", "--timeout", "20")
+    process = house.process(*wait, stdout=other_end, stderr=subprocess.DEVNULL, variables=TERMINAL)
     os.close(other_end)
     screen = Screen(terminal)
     screen.until("pending")

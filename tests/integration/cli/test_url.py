@@ -1,8 +1,8 @@
 """`tracker url`: links that work, and HeyGen asked no more often than needed."""
 
 import json
-import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +11,7 @@ from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.server import running
 
-from .conftest import PATIENCE, PROGRAM, Program, Ran
+from .conftest import PATIENCE, Program, Ran
 
 KEY = "simulator-key"
 ENDED = "2026-01-01 00:00:00.000000"
@@ -110,18 +110,12 @@ def test_processes_that_ask_at_once_ask_heygen_once(
         ended[0],
         ENDED,
     )
-    settings = {"heygen_base_url": simulator.base_url, "heygen_api_key": KEY, "rate_limit": 200}
-    several = [
-        subprocess.Popen(
-            [*PROGRAM, "url", ended[0]],
-            env=migrated.environment(settings),
-            cwd=migrated.directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
+    settings: dict[str, Any] = {
+        "heygen_base_url": simulator.base_url,
+        "heygen_api_key": KEY,
+        "rate_limit": 200,
+    }
+    several = [migrated.process("url", ended[0], **settings) for _ in range(4)]
     said = [process.communicate(timeout=PATIENCE * 2) for process in several]
     assert [process.returncode for process in several] == [0] * 4, said
     assert {out for out, _ in said} == {f"{stored(migrated)[0]}\n"}

@@ -600,14 +600,3 @@ def test_a_stranger_is_named_as_such(webhook: Webhook) -> None:
         assert (ran.code, ran.out) == (3, "")
         assert "not found" in ran.err
     assert webhook.remembered["endpoint_id"] == webhook.endpoint.endpoint_id
-
-
-# Help
-
-
-@pytest.mark.parametrize("verb", ["register", "status", "rotate", "remove"])
-def test_every_verb_explains_itself(tracker: Program, verb: str) -> None:
-    ran = tracker("webhook", verb, "--help")
-
-    assert (ran.code, ran.err) == (0, "")
-    assert f"Example: tracker webhook {verb}" in ran.out

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.databases import write_migrated
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Details, Observation
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import judge
 from tracker.ports import Record
-from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 
@@ -52,9 +52,7 @@ class Shell:
 
 @pytest.fixture
 def sql(tmp_path: Path) -> Iterator[Shell]:
-    engines = open_engines(f"sqlite:///{tmp_path / 'tracker.db'}")
-    schema.migrate(engines.writer)
-    engines.dispose()
+    write_migrated(tmp_path / "tracker.db")
     with closing(Shell(tmp_path / "tracker.db")) as shell:
         yield shell
 

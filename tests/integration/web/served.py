@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 
+from tests.databases import write_migrated
 from tracker.domain.cadence import Cadence
 from tracker.metrics import Metrics
-from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 from tracker.tracking import Tracker
@@ -67,9 +67,8 @@ class Core:
 @contextmanager
 def core_in(folder: Path) -> Iterator[Core]:
     path = folder / "tracker.db"
-    engines = open_engines(f"sqlite:///{path}", synchronous="normal")
-    schema.migrate(engines.writer)
-    repository = Repository(engines, lambda: NOON)
+    write_migrated(path)
+    repository = Repository(open_engines(f"sqlite:///{path}", synchronous="normal"), lambda: NOON)
     repository.open()
     metrics = Metrics()
     try:
