@@ -93,11 +93,16 @@ class Box:
         """Pull the plug: the kernel ends every process of the box with its first one."""
         self._process.kill()
         self._process.wait()
-        for program in self._programs:
-            program.kill()
-            program.communicate()
+        self.reap()
         self._said.close()
         subprocess.run([SYSBOX, "sweep"], check=True)
+
+    def reap(self) -> None:
+        """End the programs that `popen` has started."""
+        while self._programs:
+            program = self._programs.pop()
+            program.kill()
+            program.communicate()
 
     def _wait_until_booted(self) -> None:
         deadline = time.monotonic() + BOOT_SECONDS

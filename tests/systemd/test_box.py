@@ -11,6 +11,7 @@ import pytest
 
 from .box import BOXES, SYSBOX, Box
 from .machine import ROOT, Installation
+from .service import TrackerBox
 
 BOOT = """
 import sys
@@ -49,14 +50,14 @@ def test_a_box_leaves_nothing_behind(installation: Installation) -> None:
     assert not Path("/etc/only-inside").exists()
 
 
-def test_a_box_has_a_network_of_its_own(bare_box: Box) -> None:
-    assert bare_box.shell("ls /sys/class/net").stdout.split() == ["lo"]
+def test_a_box_has_a_network_of_its_own(box: TrackerBox) -> None:
+    assert box.shell("ls /sys/class/net").stdout.split() == ["lo"]
     with pytest.raises(ConnectionRefusedError):
-        bare_box.connect(8321)
+        box.connect(8321)
 
 
-def test_a_box_cannot_change_the_kernels_settings(bare_box: Box) -> None:
-    done = bare_box.run("sh", "-c", "echo 1 > /proc/sys/vm/swappiness")
+def test_a_box_cannot_change_the_kernels_settings(box: TrackerBox) -> None:
+    done = box.run("sh", "-c", "echo 1 > /proc/sys/vm/swappiness")
 
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr

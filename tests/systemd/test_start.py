@@ -5,10 +5,12 @@ import signal
 from tests.house.pages import ROOT
 
 from .box import Box
+from .machine import need
 from .service import PUBLIC, WEBHOOKS, TrackerBox, simulator_in
 
 MIGRATIONS = "/opt/tracker/lib/python3*/site-packages/tracker/migrations/versions"
-SLOW_SECONDS = 6
+START_SECONDS = 8  # into which the start must fit, but for the migration
+SLOW_SECONDS = 9
 SLOW_MIGRATION = """
 import time
 revision, down_revision, branch_labels, depends_on = "9999", "{before}", None, None
@@ -48,7 +50,7 @@ def test_without_an_api_key_the_status_line_says_that_polling_is_paused(box: Tra
 
 
 def test_a_migration_may_take_longer_than_a_start(box: TrackerBox) -> None:
-    box.drop_in("[Service]\nTimeoutStartSec=3s\n")
+    box.drop_in(f"[Service]\nTimeoutStartSec={START_SECONDS}s\n")
     _add_slow_migration(box)
 
     box.start()
@@ -76,6 +78,7 @@ def _add_slow_migration(box: Box) -> None:
 
 def test_a_daemon_that_ends_by_itself_says_so_before_it_is_gone(box: TrackerBox) -> None:
     """Without STOPPING=1 systemd takes it for active until the process is gone."""
+    need("ss")
     box.start()
     with box.connect(PUBLIC) as half_sent:
         half_sent.sendall(f"POST {WEBHOOKS} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
