@@ -14,7 +14,7 @@ from .test_zero_loss import STREAM, STREAM_IN_BOX, Sent
 
 URL = "postgresql://tracker@/tracker?host=/run/of-the-test"  # a machine may have a server of its own
 INSTANCES = ("tracker@1", "tracker@2")
-RESTARTS = 5
+RESTARTS = 3
 PEER_SERVER = """
 data=/var/lib/postgresql/tracker
 programs=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)

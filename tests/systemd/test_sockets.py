@@ -22,18 +22,14 @@ def test_the_first_webhook_starts_the_daemon_and_is_stored(box: TrackerBox) -> N
     assert row["status"] == "success"
 
 
-def test_a_look_at_an_admin_page_starts_the_daemon(box: TrackerBox) -> None:
-    box.listen()
-
-    assert box.request("GET", "/healthz", port=ADMIN).status == 200
-    box.wait_for(lambda: box.show("ActiveState") == "active", why="READY=1")
-
-
-def test_each_listener_serves_its_own_pages_whatever_the_order_of_the_sockets(box: TrackerBox) -> None:
+def test_an_admin_page_starts_the_daemon_and_each_listener_serves_its_own_whatever_their_order(
+    box: TrackerBox,
+) -> None:
     box.systemctl("start", "tracker-admin.socket")
     box.systemctl("start", "tracker.socket")
 
     assert box.request("GET", "/metrics", port=ADMIN).status == 200
+    box.wait_for(lambda: box.show("ActiveState") == "active", why="READY=1")
     assert box.request("GET", "/metrics", port=PUBLIC).status == 404
 
 
