@@ -16,18 +16,9 @@ from .reset import remember
 from .service import UNITS as UNIT_NAMES
 from .service import TrackerBox
 
-HERE = Path(__file__).parent
 PACKAGES = "/srv/packages"  # in the box: every wheel that tracker needs
 WHEEL = "/srv/tracker"  # and its own
 PIP = f"[global]\nno-index = true\nfind-links = {PACKAGES} {WHEEL}\ndisable-pip-version-check = true\n"
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under `--dist=loadgroup` a module's tests stay on one worker, with their box."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group(f"systemd/{item.path.stem}"))
 
 
 @pytest.fixture(scope="session")
