@@ -35,6 +35,7 @@ PROGRAMS = {  # that boot a box, and their Debian packages
 }
 PACKAGES = {  # of programs that single tests use in a box, where they have another name
     "apt-get": "apt",
+    "dbus-daemon": "dbus",  # systemd-run, and so /usr/local/bin/tracker, wants the system bus
     "dpkg-deb": "dpkg",
     "pgrep": "procps",
     "psql": "postgresql",

@@ -12,6 +12,7 @@ from typing import Any
 from tracker.simulator.delivery import sign
 
 from .box import Answer, Box, BoxError, Record
+from .machine import need
 from .reset import reset
 
 MISBEHAVING = Path(__file__).with_name("misbehaving.py")
@@ -99,6 +100,7 @@ class TrackerBox(Box):
 
     def tracker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A verb, run as /usr/local/bin/tracker runs it."""
+        need("dbus-daemon")
         return self.run("/usr/local/bin/tracker", *arguments, check=check, timeout=120)
 
     def misbehave(self, how: str, more: str = "") -> None:

@@ -17,7 +17,7 @@ DATA = ("/etc/tracker/tracker.toml", "/var/lib/private/tracker/tracker.db")
 @pytest.fixture(scope="module")
 def packages(both_wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The package of each version."""
-    need("apt-get", "dpkg-deb")
+    need("apt-get", "dpkg-deb", "dbus-daemon")
     folder = tmp_path_factory.mktemp("packages")
     return {version: packed(both_wheels, version, folder) for version in (OLD, NEW)}
 

@@ -20,7 +20,7 @@ def do(box: TrackerBox, commands: str, stdin: str = "") -> str:
 
 
 def test_the_drop_ins_of_the_page_do_what_it_says(box: TrackerBox) -> None:
-    need("curl")
+    need("curl", "dbus-daemon")
     box.start()
     text = section(PAGE, "## Changes of your own")
     found = {
@@ -68,7 +68,7 @@ def start_again(box: TrackerBox) -> None:
 
 def test_an_interrupted_verb_ends(box: TrackerBox) -> None:
     """Without a terminal nobody but the wrapper can tell it."""
-    need("pgrep")
+    need("pgrep", "dbus-daemon")
     box.start()
     box.add("waited-for")
     verb = box.popen("setsid", "tracker", "wait", "waited-for", stdout=subprocess.DEVNULL)
@@ -100,7 +100,7 @@ def test_several_addresses_are_all_served(box: TrackerBox) -> None:
 
 
 def test_the_wrapper_hands_words_input_and_exit_code_over_as_they_are(box: TrackerBox) -> None:
-    need("script")
+    need("script", "dbus-daemon")
     box.start()
     words = ["$HOME ${X} $$", "50% %n", "two  words", "'\"\\", "*", "ends in lines\n\n", "$", "gr\u00fcn"]
     for number, word in enumerate(words):

@@ -76,7 +76,7 @@ class Operator:
 
 @pytest.fixture
 def operator(both_wheels: Path, bare_box: Box) -> Operator:
-    need("curl")
+    need("curl", "dbus-daemon")
     for wheel in both_wheels.iterdir():
         bare_box.put(wheel, f"{CHECKOUT}/dist")
     return Operator(bare_box)

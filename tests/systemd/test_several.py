@@ -47,7 +47,7 @@ def templates(box: TrackerBox) -> TrackerBox:
 @pytest.fixture
 def several(templates: TrackerBox) -> TrackerBox:
     """The templates, a migrated database whose server is stopped, and settings that name it."""
-    need("psql", "curl")
+    need("psql", "curl", "dbus-daemon")
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         leave_out("no PostgreSQL of Debian's", "apt-get install postgresql")
     templates.shell(PEER_SERVER)
