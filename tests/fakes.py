@@ -1,4 +1,4 @@
-"""Stand-ins for the ports: a HeyGen that obeys, a clock that stands still; the store is in fake_store.py."""
+"""Stand-ins for the ports: a HeyGen that obeys, a clock that stands still."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from tests.builders import NOON, observation
 from tracker.domain.observation import Observation, Problem, ProblemKind
 from tracker.domain.status import Status
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, StoreError
+
+STORE_IS_DOWN = StoreError("the database did not do it: disk I/O error")
 
 
 class FakeClock:
@@ -85,6 +87,13 @@ class FakeHeyGen:
             self.before_refusing()
             raise self.bulk_answer
         return [await self._status(one, at) for one in video_translate_ids]
+
+    async def until_asked(self, questions: int) -> None:
+        """Wait until so many questions are in flight."""
+        async with asyncio.timeout(10.0):
+            while self.in_flight < questions:
+                self.begun.clear()
+                await self.begun.wait()
 
     async def _status(self, video_translate_id: str, at: datetime) -> Observation:
         try:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tests.builders import NOON
-from tests.contract.scene import Scene
+from tests.contract.openers import Database
 from tracker.domain.cadence import Cadence
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Details, Observation
@@ -78,17 +78,19 @@ def unsigned(
     )
 
 
-async def apply(scene: Scene, *records: Record, rule: Judge = by_the_rules) -> list[Recorded]:
+async def apply(database: Database, *records: Record, rule: Judge = by_the_rules) -> list[Recorded]:
     async with asyncio.timeout(DEADLINE):
-        return await scene.store.apply(records, rule)
+        return await database.store.apply(records, rule)
 
 
-async def claimed(scene: Scene, *, at: datetime = NOON, owner: str = "one", limit: int = 10) -> list[Claim]:
-    return await scene.store.claim_due(at, limit, owner, LEASE)
+async def claimed(
+    database: Database, *, at: datetime = NOON, owner: str = "one", limit: int = 10
+) -> list[Claim]:
+    return await database.store.claim_due(at, limit, owner, LEASE)
 
 
-def statuses(scene: Scene) -> dict[str, str]:
-    return {row["video_translate_id"]: row["status"] for row in scene.rows()}
+def statuses(database: Database) -> dict[str, str]:
+    return {row["video_translate_id"]: row["status"] for row in database.rows()}
 
 
 def polled(claim: Claim, status: Status, at: datetime = NOON) -> Record:
@@ -101,15 +103,15 @@ def shown(rows: Sequence[dict[str, Any]], *columns: str) -> list[tuple[Any, ...]
     return [tuple(row[name] for name in columns) for row in rows]
 
 
-async def track(scene: Scene, *names: str, due: float = 0.0) -> None:
+async def track(database: Database, *names: str, due: float = 0.0) -> None:
     """Track these, due so many seconds after noon."""
-    await apply(scene, *(registered(name) for name in names))
-    scene.change(*names, next_poll_at=NOON + timedelta(seconds=due))
+    await apply(database, *(registered(name) for name in names))
+    database.change(*names, next_poll_at=NOON + timedelta(seconds=due))
 
 
-def end(scene: Scene, *names: str, due: float = 0.0) -> None:
+def end(database: Database, *names: str, due: float = 0.0) -> None:
     """They have ended, and a question for their fields is due."""
-    scene.change(*names, status="success", next_poll_at=NOON + timedelta(seconds=due))
+    database.change(*names, status="success", next_poll_at=NOON + timedelta(seconds=due))
 
 
 def names(prefix: str, count: int) -> list[str]:

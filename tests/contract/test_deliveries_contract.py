@@ -3,6 +3,7 @@
 import pytest
 
 from tests.builders import NOON
+from tests.contract.openers import Database
 from tests.contract.records import (
     apply,
     delivery,
@@ -13,7 +14,6 @@ from tests.contract.records import (
     unsigned,
     webhook,
 )
-from tests.contract.scene import Scene
 from tracker.domain.observation import Observation
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
@@ -23,24 +23,24 @@ from tracker.ports import Record
 pytestmark = pytest.mark.anyio
 
 
-async def test_nothing_is_stored_where_the_rules_raise(scene: Scene) -> None:
+async def test_nothing_is_stored_where_the_rules_raise(database: Database) -> None:
     def broken(_current: Translation, seen: Observation) -> Verdict:
         raise ArithmeticError(seen.video_translate_id)
 
     with pytest.raises(ArithmeticError, match="b"):
         await apply(
-            scene, Record(delivery=delivery(b"first"), outcome=Outcome.IGNORED), webhook("b"), rule=broken
+            database, Record(delivery=delivery(b"first"), outcome=Outcome.IGNORED), webhook("b"), rule=broken
         )
 
-    assert (scene.rows(), scene.changes(), scene.deliveries()) == ([], [], [])
-    [after] = await apply(scene, webhook("b"))
+    assert (database.rows(), database.changes(), database.deliveries()) == ([], [], [])
+    [after] = await apply(database, webhook("b"))
     assert after.outcome is Outcome.APPLIED
 
 
-async def test_records_are_decided_in_the_order_they_are_given(scene: Scene) -> None:
+async def test_records_are_decided_in_the_order_they_are_given(database: Database) -> None:
     running = Record(observation=observation("a", Status.RUNNING, source=Source.LIST))
 
-    results = await apply(scene, registered("a"), running, webhook("a"), running)
+    results = await apply(database, registered("a"), running, webhook("a"), running)
 
     assert [one.outcome for one in results] == [
         Outcome.APPLIED,
@@ -48,20 +48,20 @@ async def test_records_are_decided_in_the_order_they_are_given(scene: Scene) -> 
         Outcome.APPLIED,
         Outcome.UNCHANGED,
     ]
-    assert scene.changes() == [
+    assert database.changes() == [
         ("pending", "running", "list"),
         ("running", "success", "webhook"),
     ]
 
 
-async def test_a_repetition_in_the_same_batch_is_a_duplicate_too(scene: Scene) -> None:
-    results = await apply(scene, webhook("a"), webhook("a"))
+async def test_a_repetition_in_the_same_batch_is_a_duplicate_too(database: Database) -> None:
+    results = await apply(database, webhook("a"), webhook("a"))
 
     assert [one.is_duplicate for one in results] == [False, True]
-    assert shown(scene.deliveries(), "times_received") == [(2,)]
+    assert shown(database.deliveries(), "times_received") == [(2,)]
 
 
-async def test_an_event_id_that_was_used_before_hides_nothing(scene: Scene) -> None:
+async def test_an_event_id_that_was_used_before_hides_nothing(database: Database) -> None:
     first = Record(
         delivery=delivery(b"1", event_id="evt"),
         observation=observation("a", Status.SUCCESS, url="https://x.y/"),
@@ -70,75 +70,75 @@ async def test_an_event_id_that_was_used_before_hides_nothing(scene: Scene) -> N
         delivery=delivery(b"2", event_id="evt"), observation=observation("b", Status.FAILED, message="no")
     )
 
-    await apply(scene, first)
-    [recorded] = await apply(scene, second)
+    await apply(database, first)
+    [recorded] = await apply(database, second)
 
     assert not recorded.is_duplicate
-    assert statuses(scene) == {"a": "success", "b": "failed"}
+    assert statuses(database) == {"a": "success", "b": "failed"}
 
 
-async def test_the_signed_copy_of_a_body_that_came_unsigned_first_is_believed(scene: Scene) -> None:
-    [hint] = await apply(scene, unsigned("a"))
-    assert (hint.outcome, statuses(scene)) == (Outcome.HINT, {"a": "pending"})
+async def test_the_signed_copy_of_a_body_that_came_unsigned_first_is_believed(database: Database) -> None:
+    [hint] = await apply(database, unsigned("a"))
+    assert (hint.outcome, statuses(database)) == (Outcome.HINT, {"a": "pending"})
 
-    [recorded] = await apply(scene, webhook("a"))
+    [recorded] = await apply(database, webhook("a"))
 
     assert (recorded.is_duplicate, recorded.outcome) == (False, Outcome.APPLIED)
-    assert statuses(scene) == {"a": "success"}
-    assert shown(scene.deliveries(), "signed_by", "outcome", "times_received") == [("main", "applied", 2)]
+    assert statuses(database) == {"a": "success"}
+    assert shown(database.deliveries(), "signed_by", "outcome", "times_received") == [("main", "applied", 2)]
 
 
-async def test_the_unsigned_copy_of_a_signed_body_is_a_duplicate(scene: Scene) -> None:
-    await apply(scene, webhook("a"))
+async def test_the_unsigned_copy_of_a_signed_body_is_a_duplicate(database: Database) -> None:
+    await apply(database, webhook("a"))
 
-    [recorded] = await apply(scene, unsigned("a"))
+    [recorded] = await apply(database, unsigned("a"))
 
     assert recorded.is_duplicate
-    assert shown(scene.deliveries(), "signed_by", "outcome") == [("main", "applied")]
+    assert shown(database.deliveries(), "signed_by", "outcome") == [("main", "applied")]
 
 
-async def test_a_delivery_that_could_not_be_used_is_tried_again_when_it_returns(scene: Scene) -> None:
-    await apply(scene, Record(delivery=delivery(error="not understood"), outcome=Outcome.ERROR))
-    assert shown(scene.deliveries(), "outcome", "error") == [("error", "not understood")]
+async def test_a_delivery_that_could_not_be_used_is_tried_again_when_it_returns(database: Database) -> None:
+    await apply(database, Record(delivery=delivery(error="not understood"), outcome=Outcome.ERROR))
+    assert shown(database.deliveries(), "outcome", "error") == [("error", "not understood")]
 
-    [recorded] = await apply(scene, webhook("a"))
+    [recorded] = await apply(database, webhook("a"))
 
     assert (recorded.is_duplicate, recorded.outcome) == (False, Outcome.APPLIED)
-    assert shown(scene.deliveries(), "outcome", "error", "times_received") == [("applied", None, 2)]
+    assert shown(database.deliveries(), "outcome", "error", "times_received") == [("applied", None, 2)]
 
 
-async def test_an_unsigned_copy_does_not_make_a_signature_forgotten(scene: Scene) -> None:
-    await apply(scene, Record(delivery=delivery(error="not understood"), outcome=Outcome.ERROR))
+async def test_an_unsigned_copy_does_not_make_a_signature_forgotten(database: Database) -> None:
+    await apply(database, Record(delivery=delivery(error="not understood"), outcome=Outcome.ERROR))
 
-    await apply(scene, unsigned("a"))
+    await apply(database, unsigned("a"))
 
-    assert shown(scene.deliveries(), "signed_by", "outcome", "error", "times_received") == [
+    assert shown(database.deliveries(), "signed_by", "outcome", "error", "times_received") == [
         ("main", "error", "not understood", 2)
     ]
 
 
-async def test_a_delivery_of_another_product_is_kept_without_a_translation(scene: Scene) -> None:
-    [recorded] = await apply(scene, Record(delivery=delivery(b"avatar"), outcome=Outcome.IGNORED))
+async def test_a_delivery_of_another_product_is_kept_without_a_translation(database: Database) -> None:
+    [recorded] = await apply(database, Record(delivery=delivery(b"avatar"), outcome=Outcome.IGNORED))
 
     assert (recorded.outcome, recorded.translation_id) == (Outcome.IGNORED, None)
-    assert (len(scene.deliveries()), scene.rows()) == (1, [])
+    assert (len(database.deliveries()), database.rows()) == (1, [])
 
 
 # What is told of a record
 
 
-async def test_what_was_recorded_is_told_with_its_times(scene: Scene) -> None:
-    scene.clock.advance(5)
+async def test_what_was_recorded_is_told_with_its_times(database: Database) -> None:
+    database.clock.advance(5)
 
-    [new, again] = await apply(scene, registered("a"), webhook("a"))
+    [new, again] = await apply(database, registered("a"), webhook("a"))
 
     assert (new.outcome, new.is_new, new.finished_at) == (Outcome.APPLIED, True, None)
-    assert (again.is_new, again.finished_at, again.recorded_at) == (False, NOON, scene.clock.now)
-    assert new.translation_id == again.translation_id == scene.rows()[0]["id"]
+    assert (again.is_new, again.finished_at, again.recorded_at) == (False, NOON, database.clock.now)
+    assert new.translation_id == again.translation_id == database.rows()[0]["id"]
 
 
-async def test_a_flag_is_told_by_the_record_that_raised_it_alone(scene: Scene) -> None:
-    results = await apply(scene, *(webhook("a", body=body, url=None) for body in (b"1", b"2")))
+async def test_a_flag_is_told_by_the_record_that_raised_it_alone(database: Database) -> None:
+    results = await apply(database, *(webhook("a", body=body, url=None) for body in (b"1", b"2")))
 
     assert [one.attention for one in results] == [Attention.URL_MISSING, None]
-    assert shown(scene.rows(), "attention", "attention_since") == [("url_missing", NOON)]
+    assert shown(database.rows(), "attention", "attention_since") == [("url_missing", NOON)]

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from tests.builders import NOON
-from tests.contract.openers import Opened
+from tests.contract.openers import Database
 from tests.contract.records import apply, by_the_rules, observation, registered
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
@@ -29,37 +29,37 @@ LINK_CHANGES = "SELECT translation_id, kind, old_url, new_url, source FROM link_
 
 @pytest.mark.parametrize("alone", [True, False])
 async def test_a_link_that_leads_elsewhere_is_recorded_and_a_renewed_one_is_not(
-    opened: Opened, *, alone: bool
+    database: Database, *, alone: bool
 ) -> None:
     """One by one, or among others."""
     others = [] if alone else [registered("b"), registered("c")]
-    await apply(opened, registered("a"))
-    await apply(opened, listed("a", "https://files.example/a.mp4?Signature=one"), *others)
-    before = opened.sql("SELECT * FROM changes")
+    await apply(database, registered("a"))
+    await apply(database, listed("a", "https://files.example/a.mp4?Signature=one"), *others)
+    before = database.sql("SELECT * FROM changes")
 
-    await apply(opened, listed("a", "https://files.example/a.mp4?Signature=two"), *others)
-    assert opened.sql("SELECT url, srt_url FROM translations WHERE video_translate_id = 'a'") == [
+    await apply(database, listed("a", "https://files.example/a.mp4?Signature=two"), *others)
+    assert database.sql("SELECT url, srt_url FROM translations WHERE video_translate_id = 'a'") == [
         ("https://files.example/a.mp4?Signature=two",) * 2
     ]
-    assert opened.sql(LINK_CHANGES) == []
+    assert database.sql(LINK_CHANGES) == []
 
-    await apply(opened, listed("a", "https://files.example/b.mp4?Signature=three"), *others)
-    assert opened.sql(LINK_CHANGES) == [
+    await apply(database, listed("a", "https://files.example/b.mp4?Signature=three"), *others)
+    assert database.sql(LINK_CHANGES) == [
         (1, "video", "https://files.example/a.mp4", "https://files.example/b.mp4", "list"),
         (1, "srt", "https://files.example/a.mp4", "https://files.example/b.mp4", "list"),
     ]
-    assert opened.sql("SELECT * FROM changes") == before
+    assert database.sql("SELECT * FROM changes") == before
 
 
-async def test_a_link_change_is_in_the_transaction_of_its_link(opened: Opened) -> None:
-    await apply(opened, registered("a"), listed("a", "https://files.example/a.mp4"))
+async def test_a_link_change_is_in_the_transaction_of_its_link(database: Database) -> None:
+    await apply(database, registered("a"), listed("a", "https://files.example/a.mp4"))
 
     def by_a_broken_rule(current: Translation, seen: Observation) -> Verdict:
         verdict = by_the_rules(current, seen)
         return replace(verdict, updates=verdict.updates | {"attention": "no such flag"})
 
     with pytest.raises(StoreError):
-        await apply(opened, listed("a", "https://files.example/b.mp4"), rule=by_a_broken_rule)
+        await apply(database, listed("a", "https://files.example/b.mp4"), rule=by_a_broken_rule)
 
-    assert opened.sql("SELECT * FROM link_changes") == []
-    assert opened.sql("SELECT url FROM translations") == [("https://files.example/a.mp4",)]
+    assert database.sql("SELECT * FROM link_changes") == []
+    assert database.sql("SELECT url FROM translations") == [("https://files.example/a.mp4",)]

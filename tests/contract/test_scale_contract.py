@@ -1,6 +1,6 @@
 """What the daemon asks every few seconds reads no more of a large table than it takes, on both engines.
 
-Counted are the rows that PostgreSQL reads, and the steps of SQLite's virtual machine. The scene has more
+Counted are the rows that PostgreSQL reads, and the steps of SQLite's virtual machine. The database has more
 of everything in the way than is taken: were one condition not in an index, thousands would be read.
 """
 
@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, event, insert
 
 from tests.builders import URL, delivery, webhook
-from tests.contract.openers import NOON, Opened
+from tests.contract.openers import NOON, Database
 from tests.contract.test_retention_contract import statements
 from tracker.domain.cadence import Cadence
 from tracker.domain.status import Source, Status
@@ -46,19 +46,19 @@ SORTS = {
 }
 
 
-def crowd(opened: Opened, sorts: Iterable[str] = SORTS, prefix: str = "") -> None:
+def crowd(database: Database, sorts: Iterable[str] = SORTS, prefix: str = "") -> None:
     """A crowd of each sort, each with the change that a list told of its end."""
     rows = [row for sort in sorts for row in _rows(sort, prefix)]
-    with opened.engines.writer.begin() as connection:
+    with database.engines.writer.begin() as connection:
         for start in range(0, len(rows), 1000):
             connection.execute(insert(translations), rows[start : start + 1000])
         connection.exec_driver_sql(
             "INSERT INTO changes (translation_id, old_status, new_status, source, observed_at) "
             "SELECT id, 'running', status, 'list', created_at FROM translations WHERE finished_at IS NOT NULL"
         )
-    if opened.engines.writer.dialect.name == "postgresql":
-        opened.sql("CHECKPOINT")  # what is not on the disk yet is not held for visible to all
-        opened.sql("VACUUM ANALYZE translations")  # autovacuum's work; SQLite goes without
+    if database.engines.writer.dialect.name == "postgresql":
+        database.sql("CHECKPOINT")  # what is not on the disk yet is not held for visible to all
+        database.sql("VACUUM ANALYZE translations")  # autovacuum's work; SQLite goes without
 
 
 def _rows(sort: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -80,10 +80,10 @@ def _rows(sort: str, prefix: str) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def watched(opened: Opened) -> Iterator[list[int]]:
+def watched(database: Database) -> Iterator[list[int]]:
     """How much each statement reads: it is run for once, measured, and undone, before it is run."""
     seen: list[int] = []
-    measure = sqlite_steps if opened.engines.writer.dialect.name == "sqlite" else postgresql_rows
+    measure = sqlite_steps if database.engines.writer.dialect.name == "sqlite" else postgresql_rows
 
     def look(connection: Connection, _: Any, statement: str, parameters: Any, __: Any, many: bool) -> None:
         if not statement.startswith(("SELECT", "UPDATE", "WITH", "DELETE")):
@@ -92,7 +92,7 @@ def watched(opened: Opened) -> Iterator[list[int]]:
         each = parameters if many else [parameters]
         seen.append(sum(measure(driver, statement, one) for one in each))
 
-    engines = (opened.engines.writer, opened.engines.reader)
+    engines = (database.engines.writer, database.engines.reader)
     for engine in engines:
         event.listen(engine, "before_cursor_execute", look)
     yield seen
@@ -140,28 +140,28 @@ def _touched(node: dict[str, Any]) -> int:
     return below + int((node["Actual Rows"] + thrown) * node["Actual Loops"])
 
 
-Work = Callable[[Opened], Awaitable[object]]
+Work = Callable[[Database], Awaitable[object]]
 
 
 def claim(batch: int) -> Work:
-    async def work(opened: Opened) -> object:
-        taken = await opened.store.claim_due(NOON, TAKEN, "one", HOUR, Due(NOON, NOON, batch))
+    async def work(database: Database) -> object:
+        taken = await database.store.claim_due(NOON, TAKEN, "one", HOUR, Due(NOON, NOON, batch))
         return sum(not claim.alone for claim in taken), sum(claim.alone for claim in taken)
 
     return work
 
 
-async def flag(opened: Opened) -> object:
+async def flag(database: Database) -> object:
     """Two of each sort that is open and not flagged."""
-    return len(await opened.store.flag_overdue(NOON, HOUR * 2 + timedelta(seconds=CROWD - 3)))
+    return len(await database.store.flag_overdue(NOON, HOUR * 2 + timedelta(seconds=CROWD - 3)))
 
 
-async def hasten(opened: Opened) -> object:
-    with opened.engines.writer.begin() as connection:
+async def hasten(database: Database) -> object:
+    with database.engines.writer.begin() as connection:
         return claims.hasten(connection, NOON + HOUR * 4.5, HOUR / 60, TAKEN)
 
 
-async def store_webhooks(opened: Opened) -> object:
+async def store_webhooks(database: Database) -> object:
     """For every other one its callback_id is all that was known until now."""
     names = [f"{sort}-{number}" for sort in ("due", "nameless") for number in range(TAKEN // 2)]
     records = [
@@ -171,13 +171,13 @@ async def store_webhooks(opened: Opened) -> object:
         )
         for name in names
     ]
-    recorded = await opened.store.apply(records, partial(judge, cadence=Cadence()))
+    recorded = await database.store.apply(records, partial(judge, cadence=Cadence()))
     return sum(one.change is not None and not one.is_new for one in recorded)
 
 
-async def list_flagged(opened: Opened) -> object:
+async def list_flagged(database: Database) -> object:
     """As the dashboard does; what stands behind the last flag is not looked at."""
-    return len(await opened.store.list_translations(flagged=True, newest_first=True, limit=50))
+    return len(await database.store.list_translations(flagged=True, newest_first=True, limit=50))
 
 
 WORK: dict[str, tuple[Work, int, object]] = {
@@ -186,61 +186,61 @@ WORK: dict[str, tuple[Work, int, object]] = {
     "claims for bulk questions": (claim(5), TAKEN // 2 * 5, (TAKEN // 2 * 5, TAKEN // 2)),
     "flags": (flag, 8, 8),
     "hastens": (hasten, TAKEN, TAKEN),
-    "the oldest due": (lambda opened: opened.store.oldest_due(NOON), 1, NOON - HOUR * 3),
-    "the oldest open": (lambda opened: opened.store.oldest_open(), 1, NOON - HOUR * 2 - CROWD_AGE),
+    "the oldest due": (lambda database: database.store.oldest_due(NOON), 1, NOON - HOUR * 3),
+    "the oldest open": (lambda database: database.store.oldest_open(), 1, NOON - HOUR * 2 - CROWD_AGE),
     "stores webhooks": (store_webhooks, TAKEN, TAKEN),
     "lists what is flagged": (list_flagged, 50, 50),
-    "claims a renewal": (lambda opened: opened.store.claim_renewal(NOON, "one", HOUR), 1, None),
-    "frees its claims": (lambda opened: opened.store.free_claims(), 1, None),
+    "claims a renewal": (lambda database: database.store.claim_renewal(NOON, "one", HOUR), 1, None),
+    "frees its claims": (lambda database: database.store.free_claims(), 1, None),
 }
 
 
 @pytest.mark.parametrize("name", WORK)
-async def test_it_reads_no_more_than_it_takes(opened: Opened, name: str) -> None:
-    crowd(opened)
+async def test_it_reads_no_more_than_it_takes(database: Database, name: str) -> None:
+    crowd(database)
     work, taken, expected = WORK[name]
 
-    with watched(opened) as read:
-        assert await work(opened) == expected
+    with watched(database) as read:
+        assert await work(database) == expected
 
-    each = STEPS_EACH if opened.engines.writer.dialect.name == "sqlite" else ROWS_EACH
+    each = STEPS_EACH if database.engines.writer.dialect.name == "sqlite" else ROWS_EACH
     assert read
     assert max(read) <= each * (taken + 4), read
 
 
-async def test_health_and_plan_read_nothing_of_what_has_ended(opened: Opened) -> None:
-    crowd(opened)
+async def test_health_and_plan_read_nothing_of_what_has_ended(database: Database) -> None:
+    crowd(database)
 
     async def look() -> int:
-        with watched(opened) as read:
-            health = await opened.store.health()
-            assert await opened.store.count_open(NOON) == (0, 5 * CROWD)
+        with watched(database) as read:
+            health = await database.store.health()
+            assert await database.store.count_open(NOON) == (0, 5 * CROWD)
         assert health["open"] == 6 * CROWD
         assert health["last_good_poll_at"]
         return sum(read)
 
     before = await look()
-    crowd(opened, ["settled", "failed"], "more ")
+    crowd(database, ["settled", "failed"], "more ")
     assert await look() <= before + STEPS_EACH
 
 
-async def test_only_the_latest_changes_tell_whether_webhooks_come(opened: Opened) -> None:
-    opened.sql("INSERT INTO translations (video_translate_id, status) VALUES ('first', 'success')")
-    opened.sql(
+async def test_only_the_latest_changes_tell_whether_webhooks_come(database: Database) -> None:
+    database.sql("INSERT INTO translations (video_translate_id, status) VALUES ('first', 'success')")
+    database.sql(
         "INSERT INTO changes (translation_id, old_status, new_status, source, observed_at) "
         "SELECT id, 'running', status, 'webhook', created_at FROM translations"
     )
-    assert await opened.store.recent_end_sources(TAKEN) == [Source.WEBHOOK]
-    crowd(opened, ["settled"])  # a thousand
-    assert await opened.store.recent_end_sources(TAKEN) == []
-    assert not await opened.store.heard_since_ends(TAKEN)
+    assert await database.store.recent_end_sources(TAKEN) == [Source.WEBHOOK]
+    crowd(database, ["settled"])  # a thousand
+    assert await database.store.recent_end_sources(TAKEN) == []
+    assert not await database.store.heard_since_ends(TAKEN)
 
 
-async def test_counts_for_the_metrics_are_read_from_an_index(opened: Opened) -> None:
-    crowd(opened)
-    with statements(opened) as seen:
-        assert sum(count for *_, count in await opened.store.counts()) == len(SORTS) * CROWD
-    with opened.engines.reader.connect() as connection:
+async def test_counts_for_the_metrics_are_read_from_an_index(database: Database) -> None:
+    crowd(database)
+    with statements(database) as seen:
+        assert sum(count for *_, count in await database.store.counts()) == len(SORTS) * CROWD
+    with database.engines.reader.connect() as connection:
         asked = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
         plan = [str(row[-1]) for row in connection.exec_driver_sql(f"{asked} {seen[0][0]}")]
     assert any("COVERING INDEX" in line or "Index Only Scan" in line for line in plan), plan

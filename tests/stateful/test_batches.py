@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -142,9 +143,20 @@ def contents(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(st.data())
 def test_a_batch_is_stored_as_if_its_records_had_come_one_by_one(data: st.DataObject) -> None:
+    check_batch(data)
+
+
+@pytest.mark.long
+@settings(max_examples=1000)
+@given(st.data())
+def test_many_batches_are_stored_as_if_their_records_had_come_one_by_one(data: st.DataObject) -> None:
+    check_batch(data)
+
+
+def check_batch(data: st.DataObject) -> None:
     with database() as apart, database() as together:
         before = data.draw(st.lists(arrivals, max_size=5), "before")
         assert one_by_one(apart, before) == one_by_one(together, before)

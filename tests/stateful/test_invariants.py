@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -665,4 +666,9 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = Story.TestCase
-TestStory.settings = settings(max_examples=80, stateful_step_count=40)
+TestStory.settings = settings(max_examples=25, stateful_step_count=40)
+
+
+@pytest.mark.long
+class TestLongStory(Story.TestCase):  # type: ignore[misc,valid-type]
+    settings = settings(max_examples=400, stateful_step_count=60)

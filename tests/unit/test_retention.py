@@ -9,8 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import after
-from tests.fake_store import STORE_IS_DOWN
-from tests.fakes import FakeClock
+from tests.fakes import STORE_IS_DOWN, FakeClock
 from tracker.domain.retention import Keep, Kind
 from tracker.errors import StoreError
 from tracker.retention import BATCH, PAGES, Retention

@@ -1,15 +1,13 @@
 """The one door."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.builders import ID, NOON, URL, after, delivery, observation, poll, translation, webhook
-from tests.fake_store import STORE_IS_DOWN, FakeStore
+from tests.builders import ID, NOON, URL, after, delivery, observation, poll, webhook
+from tests.contract.openers import Database
 from tests.fakes import FakeFigures
 from tracker.domain.cadence import Cadence, Tempo
 from tracker.domain.decide import Change
@@ -17,7 +15,7 @@ from tracker.domain.observation import Details, Observation
 from tracker.domain.plan import Plan
 from tracker.domain.status import Attention, Source, Status
 from tracker.errors import InputError, StoreError
-from tracker.ports import Judge, Record, Recorded
+from tracker.ports import Record
 from tracker.tracking import EVIDENCE, WORDS_REMEMBERED, Tracker, poll_request, registration
 
 pytestmark = pytest.mark.anyio
@@ -29,24 +27,20 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
 def figures() -> FakeFigures:
     return FakeFigures()
 
 
 @pytest.fixture
-def tracker(store: FakeStore, figures: FakeFigures) -> Tracker:
-    return Tracker(store, Cadence(), figures)
+def tracker(database: Database, figures: FakeFigures) -> Tracker:
+    return Tracker(database.store, Cadence(), figures)
 
 
-def hold(store: FakeStore, **fields: Any) -> None:
+def hold(database: Database, **columns: Any) -> None:
     """The translation ID is tracked, and it alone."""
-    store.rows.clear()
-    store.rows[1] = translation(**fields)
+    database.sql("DELETE FROM changes")
+    database.sql("DELETE FROM translations")
+    database.put(**{"video_translate_id": ID} | columns)
 
 
 # What people name
@@ -88,35 +82,34 @@ def test_a_request_to_poll_is_a_hint_by_a_person() -> None:
 # Recording
 
 
-async def test_records_are_judged_by_the_rules_and_stored(tracker: Tracker, store: FakeStore) -> None:
-    store.add(ID)
-    [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+async def test_records_are_judged_by_the_rules_and_stored(tracker: Tracker, database: Database) -> None:
+    database.track(ID)
+    [held] = await database.store.claim_due(NOON, 1, "tests", Cadence().max_interval)
     [recorded] = await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
     assert recorded.change == Change(Status.PENDING, Status.RUNNING)
-    assert store.row(ID).status is Status.RUNNING
+    assert database.row(ID)["status"] == "running"
 
 
 async def test_what_was_not_stored_is_not_told(
-    tracker: Tracker, store: FakeStore, figures: FakeFigures
+    tracker: Tracker, database: Database, figures: FakeFigures
 ) -> None:
-    store.broken = STORE_IS_DOWN
-    with capture_logs() as logs, pytest.raises(StoreError):
+    with capture_logs() as logs, database.faults.failing(), pytest.raises(StoreError):
         await tracker.record([Record(observation=webhook(Status.SUCCESS), delivery=delivery())])
     assert (logs, figures.deliveries, figures.changes) == ([], {}, {})
 
 
-async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, store: FakeStore) -> None:
-    hold(store, video_translate_id=None, callback_id="b")
-    named = [registration(NOON, callback_id="a"), registration(NOON, callback_id="b")]
+async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, database: Database) -> None:
+    hold(database, video_translate_id=None, callback_id="b")
+    named = [registration(NOON, callback_id="a"), registration(NOON, callback_id="b", title="Talk")]
     assert [recorded.is_new for recorded in await tracker.register(named)] == [True, False]
-    assert [record.observation for record in store.records] == named
+    assert [(row["callback_id"], row["title"]) for row in database.rows()] == [("b", "Talk"), ("a", None)]
 
 
 async def test_a_change_is_told_with_its_lag(
-    tracker: Tracker, store: FakeStore, figures: FakeFigures
+    tracker: Tracker, database: Database, figures: FakeFigures
 ) -> None:
-    hold(store, status=Status.RUNNING)
-    store.clock = lambda: after(0.5)
+    hold(database, status=Status.RUNNING)
+    database.clock.advance(0.5)
     seen = webhook(Status.SUCCESS, url=f"{URL}?Signature=s", occurred_at=after(-2))
     with capture_logs() as logs:
         await tracker.record([Record(observation=seen)])
@@ -135,32 +128,24 @@ async def test_a_change_is_told_with_its_lag(
     assert figures.changes == {("success", "webhook"): 1}
 
 
-async def test_without_an_end_the_lag_counts_from_the_observation(tracker: Tracker, store: FakeStore) -> None:
-    store.clock = lambda: after(1)
+async def test_without_an_end_the_lag_counts_from_the_observation(
+    tracker: Tracker, database: Database
+) -> None:
+    database.clock.advance(1)
     with capture_logs() as logs:
         await tracker.record([Record(observation=poll(Status.RUNNING))])
     assert [line["lag"] for line in logs] == [1.0]
 
 
-async def test_a_store_that_does_not_say_when_it_stored_leaves_the_lag_unknown(figures: FakeFigures) -> None:
-    class Timeless(FakeStore):
-        async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
-            return [replace(one, recorded_at=None) for one in await super().apply(records, judge)]
-
-    with capture_logs() as logs:
-        await Tracker(Timeless(), Cadence(), figures).record([Record(observation=poll(Status.RUNNING))])
-    assert [line["lag"] for line in logs] == [None]
-
-
-async def test_a_note_is_told(tracker: Tracker, store: FakeStore) -> None:
-    hold(store, status=Status.FAILED)
+async def test_a_note_is_told(tracker: Tracker, database: Database) -> None:
+    hold(database, status=Status.FAILED)
     with capture_logs() as logs:
         await tracker.record([Record(observation=observation(Source.MANUAL, Status.PENDING))])
     assert [line["note"] for line in logs] == ["reopened by hand"]
 
 
-async def test_a_flag_that_was_raised_is_told(tracker: Tracker, store: FakeStore) -> None:
-    hold(store, status=Status.SUCCESS, url=URL)
+async def test_a_flag_that_was_raised_is_told(tracker: Tracker, database: Database) -> None:
+    hold(database, status=Status.SUCCESS, url=URL)
     with capture_logs() as logs:
         await tracker.record([Record(observation=webhook(Status.FAILED))] * 2)
     assert [(line["event"], line["log_level"], line["attention"]) for line in logs] == [
@@ -169,7 +154,7 @@ async def test_a_flag_that_was_raised_is_told(tracker: Tracker, store: FakeStore
 
 
 async def test_deliveries_are_counted_by_outcome(
-    tracker: Tracker, store: FakeStore, figures: FakeFigures
+    tracker: Tracker, database: Database, figures: FakeFigures
 ) -> None:
     records = [
         Record(delivery=delivery(b"of another product")),
@@ -182,16 +167,16 @@ async def test_deliveries_are_counted_by_outcome(
 
 
 async def test_what_came_by_no_delivery_counts_as_none(
-    tracker: Tracker, store: FakeStore, figures: FakeFigures
+    tracker: Tracker, database: Database, figures: FakeFigures
 ) -> None:
     await tracker.record([Record(observation=poll(Status.RUNNING))])
     assert not figures.deliveries
 
 
-async def test_an_unknown_word_is_told_once(tracker: Tracker, store: FakeStore) -> None:
+async def test_an_unknown_word_is_told_once(tracker: Tracker, database: Database) -> None:
     seen = [observation(provider_status=word) for word in ("upscaling", "upscaling", "dubbing")]
     known = poll(Status.RUNNING, provider_status="running")
-    hold(store, status=Status.RUNNING)
+    hold(database, status=Status.RUNNING)
     with capture_logs() as logs:
         await tracker.record([Record(observation=one) for one in [*seen, known, observation()]])
     assert [(line["event"], line["word"]) for line in logs] == [
@@ -200,7 +185,7 @@ async def test_an_unknown_word_is_told_once(tracker: Tracker, store: FakeStore) 
     ]
 
 
-async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, store: FakeStore) -> None:
+async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, database: Database) -> None:
     words = [observation(provider_status=f"word {number}") for number in range(WORDS_REMEMBERED + 10)]
     with capture_logs() as logs:
         await tracker.record([Record(observation=one) for one in words])
@@ -210,10 +195,11 @@ async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, store: Fake
 # Whether webhooks can be trusted
 
 
-async def ends(tracker: Tracker, store: FakeStore, *sources: Source) -> None:
+async def ends(tracker: Tracker, database: Database, *sources: Source) -> None:
     """One translation after another ends, first reported by these."""
     for source in sources:
-        ended, running = f"ended-{len(store.records)}", f"running-{len(store.records)}"
+        number = len(database.rows())
+        ended, running = f"ended-{number}", f"running-{number}"
         by_hand = source is Source.MANUAL  # people end only what HeyGen refused to create
         status = Status.FAILED if by_hand else Status.SUCCESS
         await tracker.record(
@@ -222,37 +208,37 @@ async def ends(tracker: Tracker, store: FakeStore, *sources: Source) -> None:
                 Record(observation=poll(Status.RUNNING, video_translate_id=running)),
             ]
         )
-        assert store.row(ended).status is status
+        assert database.row(ended)["status"] == status
 
 
-async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, store: FakeStore) -> None:
+async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, database: Database) -> None:
     stretches = []
     for _ in range(11):
-        await ends(tracker, store, Source.WEBHOOK)
+        await ends(tracker, database, Source.WEBHOOK)
         stretches.append(tracker.stretch)
     assert stretches == [1.0] * 4 + [2.0] * 5 + [4.0] * 2
 
 
 async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
-    tracker: Tracker, store: FakeStore
+    tracker: Tracker, database: Database
 ) -> None:
-    await ends(tracker, store, *[Source.WEBHOOK] * 15, Source.POLL)
+    await ends(tracker, database, *[Source.WEBHOOK] * 15, Source.POLL)
     assert tracker.stretch == 1.0
-    await ends(tracker, store, *[Source.WEBHOOK] * 5)
+    await ends(tracker, database, *[Source.WEBHOOK] * 5)
     assert tracker.stretch == 2.0
 
 
-async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Tracker, store: FakeStore) -> None:
-    store.end(*[Source.POLL] * 99, *[Source.WEBHOOK] * EVIDENCE)
+async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Tracker, database: Database) -> None:
+    database.end(*[Source.POLL] * 99, *[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert (tracker.stretch, tracker.delivery_rate) == (4.0, 1.0)
 
 
-async def test_and_the_latest_of_it_counts_most(tracker: Tracker, store: FakeStore) -> None:
-    store.end(*[Source.WEBHOOK] * 15, Source.POLL, *[Source.WEBHOOK] * 4)
+async def test_and_the_latest_of_it_counts_most(tracker: Tracker, database: Database) -> None:
+    database.end(*[Source.WEBHOOK] * 15, Source.POLL, *[Source.WEBHOOK] * 4)
     await tracker.remember_evidence()
     assert tracker.stretch == 1.0
-    await ends(tracker, store, Source.WEBHOOK)
+    await ends(tracker, database, Source.WEBHOOK)
     assert tracker.stretch == 2.0
 
 
@@ -260,60 +246,59 @@ async def test_before_anything_ended_there_is_no_delivery_rate(tracker: Tracker)
     assert tracker.delivery_rate is None
 
 
-async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Tracker, store: FakeStore) -> None:
-    await ends(tracker, store, Source.WEBHOOK, Source.POLL)
+async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Tracker, database: Database) -> None:
+    await ends(tracker, database, Source.WEBHOOK, Source.POLL)
     assert tracker.delivery_rate == 0.5
-    await ends(tracker, store, *[Source.WEBHOOK] * EVIDENCE)
+    await ends(tracker, database, *[Source.WEBHOOK] * EVIDENCE)
     assert tracker.delivery_rate == 1.0
 
 
 async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
-    tracker: Tracker, store: FakeStore
+    tracker: Tracker, database: Database
 ) -> None:
-    await ends(tracker, store, Source.WEBHOOK, Source.EVENT_LOG)
+    await ends(tracker, database, Source.WEBHOOK, Source.EVENT_LOG)
     assert tracker.unreported_ends == 0
-    await ends(tracker, store, Source.POLL, Source.POLL, Source.LIST)
+    await ends(tracker, database, Source.POLL, Source.POLL, Source.LIST)
     assert tracker.unreported_ends == 2
 
 
 @pytest.mark.parametrize("source", [Source.LIST, Source.EVENT_LOG, Source.MANUAL])
 async def test_ends_that_may_be_old_tell_nothing_of_webhooks(
-    tracker: Tracker, store: FakeStore, source: Source
+    tracker: Tracker, database: Database, source: Source
 ) -> None:
-    await ends(tracker, store, *[Source.WEBHOOK] * 10, *[source] * 20)
+    await ends(tracker, database, *[Source.WEBHOOK] * 10, *[source] * 20)
     assert (tracker.stretch, tracker.delivery_rate, tracker.unreported_ends) == (4.0, 1.0, 0)
 
 
-async def test_neither_does_an_end_that_settles_a_conflict(tracker: Tracker, store: FakeStore) -> None:
-    await ends(tracker, store, *[Source.WEBHOOK] * 10)
-    hold(store, status=Status.SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
+async def test_neither_does_an_end_that_settles_a_conflict(tracker: Tracker, database: Database) -> None:
+    await ends(tracker, database, *[Source.WEBHOOK] * 10)
+    hold(database, status=Status.SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
     [settled] = await tracker.record([Record(observation=poll(Status.FAILED, observed_at=after(1)))])
     assert settled.change is not None
     assert (settled.change.old, settled.change.new) == (Status.SUCCESS, Status.FAILED)
     assert (tracker.stretch, tracker.unreported_ends) == (4.0, 0)
 
 
-async def waited(tracker: Tracker, store: FakeStore, age: float) -> float:
+async def waited(tracker: Tracker, database: Database, age: float) -> float:
     """Seconds until the next poll of one that is `age` seconds old and still running."""
-    hold(store, created_at=after(-age))
-    [held] = await store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+    hold(database, created_at=after(-age))
+    [held] = await database.store.claim_due(NOON, 1, "tests", Cadence().max_interval)
     await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
-    due = store.row(ID).next_poll_at
-    assert due is not None
+    due: datetime = database.row(ID)["next_poll_at"]
     return (due - NOON).total_seconds()
 
 
-async def test_the_stretch_reaches_the_cadence(tracker: Tracker, store: FakeStore) -> None:
-    before = await waited(tracker, store, age=1800)
-    store.end(*[Source.WEBHOOK] * EVIDENCE)
+async def test_the_stretch_reaches_the_cadence(tracker: Tracker, database: Database) -> None:
+    before = await waited(tracker, database, age=1800)
+    database.end(*[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
-    assert await waited(tracker, store, age=1800) == pytest.approx(4 * before)
+    assert await waited(tracker, database, age=1800) == pytest.approx(4 * before)
 
 
-async def test_the_plan_reaches_the_cadence(tracker: Tracker, store: FakeStore) -> None:
+async def test_the_plan_reaches_the_cadence(tracker: Tracker, database: Database) -> None:
     assert tracker.tempo == Tempo(1.0)
     young, old = timedelta(seconds=100), timedelta(seconds=1000)
     tracker.plan = Plan(young, old, young, is_kept=False)
     assert tracker.tempo == Tempo(1.0, young, old)
-    assert await waited(tracker, store, age=60) == pytest.approx(100, rel=0.11)
-    assert await waited(tracker, store, age=1800) == pytest.approx(1000, rel=0.11)
+    assert await waited(tracker, database, age=60) == pytest.approx(100, rel=0.11)
+    assert await waited(tracker, database, age=1800) == pytest.approx(1000, rel=0.11)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.openers import NOON, Opened, open_postgresql, open_sqlite
+from tests.contract.openers import NOON, Database, open_postgresql, open_sqlite
 from tests.integration.web.served import Client, served
 from tests.postgres import Server
 from tests.streams import DEADLINE, PATH, Page
@@ -57,7 +57,7 @@ class House:
 
 
 @contextmanager
-def house_of(opened: Opened, *, most: int = 3, token: str | None = None) -> Iterator[House]:
+def house_of(opened: Database, *, most: int = 3, token: str | None = None) -> Iterator[House]:
     async def expose() -> tuple[bytes, str]:
         return b"", "text/plain"
 
@@ -74,7 +74,7 @@ def house_of(opened: Opened, *, most: int = 3, token: str | None = None) -> Iter
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     given = request.param == "sqlite"
     opener = open_sqlite(tmp_path) if given else open_postgresql(request.getfixturevalue("postgresql"))
     with opener as opened:
@@ -82,7 +82,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
 
 
 @pytest.fixture
-def house(opened: Opened) -> Iterator[House]:
+def house(opened: Database) -> Iterator[House]:
     with house_of(opened) as house:
         yield house
 
@@ -152,7 +152,7 @@ def test_the_headers_alone_take_no_place(house: House) -> None:
     assert len(pages) == 3
 
 
-def test_a_browsers_password_opens_the_stream_as_it_opens_the_page(opened: Opened) -> None:
+def test_a_browsers_password_opens_the_stream_as_it_opens_the_page(opened: Database) -> None:
     with house_of(opened, token="open-sesame") as house:
         assert house.client.request("GET", PATH).status == 401
         page = house.page(Authorization="Basic eDpvcGVuLXNlc2FtZQ==")

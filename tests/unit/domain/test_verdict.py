@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import ID, NOON, URL, after, failed_poll, observation, poll, translation, webhook
-from tests.fake_intake import written
 from tracker.domain.cadence import CONFIRMATIONS, Cadence
 from tracker.domain.decide import Change
 from tracker.domain.links import LinkKind, Move
-from tracker.domain.observation import Observation, ProblemKind
+from tracker.domain.observation import Details, Observation, ProblemKind
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
 from tracker.domain.verdict import Outcome, Verdict, judge
@@ -26,6 +25,15 @@ REOPEN = observation(Source.MANUAL, PENDING)
 
 def judged(current: Translation, seen: Observation) -> Verdict:
     return judge(current, seen, CADENCE)
+
+
+def written(current: Translation, verdict: Verdict) -> Translation:
+    """The translation once the verdict is stored, as the store reads it again."""
+    columns: dict[str, Any] = dict(verdict.updates)
+    told = {name: columns.pop(name) for name in list(columns) if name in Details.__dataclass_fields__}
+    mine = {name: value for name, value in columns.items() if name in Translation.__dataclass_fields__}
+    status = verdict.change.new if verdict.change else current.status
+    return replace(current, **mine, status=status, details=replace(current.details, **told))
 
 
 def through(current: Translation, *seen: Observation) -> Translation:

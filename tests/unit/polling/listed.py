@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders import after, observation
-from tests.databases import write_migrated
+from tests.contract.openers import Database, open_sqlite
 from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
 from tracker.ports import Page, Record
-from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
 from tracker.tracking import Tracker
 
@@ -82,11 +81,17 @@ def page(*seen: Observation, **more: Any) -> Page:
 class House:
     """A store on SQLite with the one door, a clock that stands at noon, and a listing."""
 
-    engines: Engines
-    clock: FakeClock
-    store: Repository
+    database: Database
     tracker: Tracker
     listing: FakeListing
+
+    @property
+    def clock(self) -> FakeClock:
+        return self.database.clock
+
+    @property
+    def store(self) -> Repository:
+        return self.database.store
 
     async def track(self, *ids: str, callback_id: str | None = None, age: float = 3600) -> None:
         at = after(-age)
@@ -102,9 +107,7 @@ class House:
         await self.tracker.record([Record(observation=one) for one in seen])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with self.engines.writer.begin() as connection:
-            result = connection.exec_driver_sql(statement)
-            return [tuple(row) for row in result] if result.returns_rows else []
+        return self.database.sql(statement)
 
     def statuses(self) -> dict[str, str]:
         return dict(self.sql("SELECT video_translate_id, status FROM translations ORDER BY id"))
@@ -120,15 +123,8 @@ class House:
 
 @contextmanager
 def open_house(folder: Path) -> Iterator[House]:
-    write_migrated(folder / "tracker.db")
-    engines = open_engines(f"sqlite:///{folder / 'tracker.db'}")
-    clock = FakeClock()
-    store = Repository(engines, clock)
-    store.open()
-    try:
-        yield House(engines, clock, store, Tracker(store, Cadence(), FakeFigures()), FakeListing())
-    finally:
-        store.close()
+    with open_sqlite(folder) as database:
+        yield House(database, Tracker(database.store, Cadence(), FakeFigures()), FakeListing())
 
 
 def times(*ages: float) -> Sequence[datetime]:

@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import NOON, after, observation
-from tests.fake_store import STORE_IS_DOWN
 from tests.unit.polling.listed import FakeListing, House, logged, open_house, page, times
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
@@ -453,15 +452,9 @@ async def test_a_log_that_was_not_read_back_is_told(house: House) -> None:
     )
 
 
-async def test_trouble_with_the_store_comes_out_of_the_tick_and_the_start_is_still_owed(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def away(*_: object) -> None:
-        raise STORE_IS_DOWN
-
+async def test_trouble_with_the_store_comes_out_of_the_tick_and_the_start_is_still_owed(house: House) -> None:
     catching = catch_up(house)
-    with monkeypatch.context() as patched:
-        patched.setattr(house.store, "recall", away)
+    with house.database.faults.failing():
         with pytest.raises(StoreError):
             await catching.tick()
         await catching.tick()  # not each second

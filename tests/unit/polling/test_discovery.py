@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import NOON, after
-from tests.fake_store import STORE_IS_DOWN
 from tests.unit.polling.listed import FakeListing, House, listed, logged, open_house, page, times
 from tracker.domain.adoption import Adoption
 from tracker.domain.retention import Keep
@@ -150,15 +150,12 @@ async def test_what_cannot_be_read_or_stored_does_not_sink_its_page(house: House
     ] * 2
 
 
-async def test_a_database_that_is_away_ends_the_sweep(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: object) -> None:
-        raise STORE_IS_DOWN
-
+async def test_a_database_that_is_away_ends_the_sweep(house: House) -> None:
     house.listing.of(page(listed("a")), page(listed("b")))
-    monkeypatch.setattr(house.store, "apply", away)
-    monkeypatch.setattr(house.store, "remember", away)
-    with pytest.raises(StoreError, match="disk I/O error"):
-        await discovery(house).sweep()
+    with ExitStack() as outage:
+        house.listing.before = lambda _token: outage.enter_context(house.database.faults.failing())
+        with pytest.raises(StoreError, match="disk I/O error"):
+            await discovery(house).sweep()
     assert house.listing.asked == [None]
 
 
@@ -382,19 +379,11 @@ async def test_sweeps_come_at_their_interval_and_sooner_after_an_interruption(ho
         assert house.listing.asked == asked
 
 
-async def test_trouble_with_the_store_comes_out_of_the_tick(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_trouble_with_the_store_comes_out_of_the_tick(house: House) -> None:
     house.listing.of(page(listed("a")))
     sweeps = Sweeps(discovery(house), timedelta(hours=6), house.clock)
-
-    async def away(*_: object) -> None:
-        raise STORE_IS_DOWN
-
-    with monkeypatch.context() as patched:
-        patched.setattr(house.store, "remember", away)
-        with pytest.raises(StoreError):
-            await sweeps.tick()
+    with house.database.faults.failing(), pytest.raises(StoreError):
+        await sweeps.tick()
     house.clock.advance(600)
     await sweeps.tick()
     assert sweeps.last is not None

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.builders import after, delivery
-from tests.fake_store import FakeStore
+from tests.builders import delivery
+from tests.contract.openers import Database
 from tracker.domain.cadence import Cadence
 from tracker.domain.status import Source
 from tracker.domain.verdict import judge
@@ -62,13 +62,17 @@ class FakeMemory:
 
 class Stage:
     def __init__(
-        self, *found: One, remembered: Mapping[str, Any] | None = OURS, url: str | None = None
+        self,
+        database: Database,
+        *found: One,
+        remembered: Mapping[str, Any] | None = OURS,
+        url: str | None = None,
     ) -> None:
         self.v3, self.legacy = FakeList(*found), FakeList()
-        self.memory, self.store = FakeMemory(remembered), FakeStore()
+        self.memory = FakeMemory(remembered)
         self.has_secrets = True
         self.watch = EndpointWatch(
-            self.v3, self.legacy, self.memory, self.store, url=url, has_secrets=lambda: self.has_secrets
+            self.v3, self.legacy, self.memory, database.store, url=url, has_secrets=lambda: self.has_secrets
         )
 
     async def told(self) -> list[tuple[str, str]]:
@@ -77,8 +81,8 @@ class Stage:
         return [(one["log_level"], one.get("problem") or one["event"]) for one in logs]
 
 
-async def test_an_endpoint_that_is_well_is_no_news() -> None:
-    stage = Stage(One("another", "https://x/"), One())
+async def test_an_endpoint_that_is_well_is_no_news(database: Database) -> None:
+    stage = Stage(database, One("another", "https://x/"), One())
 
     assert await stage.told() == []
     assert stage.watch.problems == ()
@@ -103,16 +107,16 @@ async def test_an_endpoint_that_is_well_is_no_news() -> None:
     ],
 )
 async def test_what_is_wrong_with_ours_is_named(
-    found: list[One], url: str | None, problems: tuple[str, ...]
+    found: list[One], url: str | None, problems: tuple[str, ...], database: Database
 ) -> None:
-    stage = Stage(*found, url=url)
+    stage = Stage(database, *found, url=url)
 
     assert await stage.told() == [("warning", problem) for problem in problems]
     assert stage.watch.problems == problems
 
 
-async def test_a_problem_is_told_once_and_so_is_its_end() -> None:
-    stage = Stage()
+async def test_a_problem_is_told_once_and_so_is_its_end(database: Database) -> None:
+    stage = Stage(database)
     assert await stage.told() == [("warning", "endpoint_missing")]
     assert await stage.told() == []
     stage.v3.answer = [One(is_enabled=False)]
@@ -122,34 +126,36 @@ async def test_a_problem_is_told_once_and_so_is_its_end() -> None:
     assert stage.watch.problems == ()
 
 
-async def test_a_url_alone_is_enough_to_look_after_it() -> None:
-    assert await Stage(remembered=None, url=URL).told() == [("warning", "endpoint_missing")]
-    assert await Stage(One("by-hand"), remembered=None, url=URL).told() == []
+async def test_a_url_alone_is_enough_to_look_after_it(database: Database) -> None:
+    assert await Stage(database, remembered=None, url=URL).told() == [("warning", "endpoint_missing")]
+    assert await Stage(database, One("by-hand"), remembered=None, url=URL).told() == []
 
 
-async def test_who_never_registered_one_is_left_alone() -> None:
-    stage = Stage(remembered=None)
+async def test_who_never_registered_one_is_left_alone(database: Database) -> None:
+    stage = Stage(database, remembered=None)
 
     assert (await stage.told(), stage.v3.asked) == ([], 0)
 
 
-async def test_one_that_was_removed_is_forgotten() -> None:
-    stage = Stage()
+async def test_one_that_was_removed_is_forgotten(database: Database) -> None:
+    stage = Stage(database)
     await stage.told()
     stage.memory.remembered = None
     assert await stage.told() == [("info", "endpoint_missing")]
 
 
-async def test_a_legacy_endpoint_is_looked_for_among_its_own() -> None:
-    stage = Stage(remembered={**OURS, "legacy": True})
+async def test_a_legacy_endpoint_is_looked_for_among_its_own(database: Database) -> None:
+    stage = Stage(database, remembered={**OURS, "legacy": True})
     stage.legacy.answer = [One()]
 
     assert (await stage.told(), stage.v3.asked, stage.legacy.asked) == ([], 0, 1)
 
 
 @pytest.mark.parametrize("trouble", [TransientError("HTTP 500"), KeyRejectedError("HTTP 401")])
-async def test_trouble_of_heygens_keeps_the_verdict_and_is_told_once(trouble: Exception) -> None:
-    stage = Stage(One(is_enabled=False))
+async def test_trouble_of_heygens_keeps_the_verdict_and_is_told_once(
+    trouble: Exception, database: Database
+) -> None:
+    stage = Stage(database, One(is_enabled=False))
     await stage.told()
     stage.v3.answer = trouble
 
@@ -162,29 +168,29 @@ async def test_trouble_of_heygens_keeps_the_verdict_and_is_told_once(trouble: Ex
     assert await stage.told() == [("warning", "webhook endpoint not checked")]
 
 
-async def test_ends_that_no_webhook_told_of_mean_silence() -> None:
-    stage = Stage(remembered=None)
-    stage.store.end(*[Source.POLL] * 4)
+async def test_ends_that_no_webhook_told_of_mean_silence(database: Database) -> None:
+    stage = Stage(database, remembered=None)
+    database.end(*[Source.POLL] * 4)
     assert await stage.told() == []
-    stage.store.end(Source.POLL)
+    database.end(Source.POLL)
     assert await stage.told() == [("warning", "webhooks_silent")]
-    stage.store.end(Source.WEBHOOK)
+    database.end(Source.WEBHOOK)
     assert await stage.told() == [("info", "webhooks_silent")]
 
 
-async def test_webhooks_that_come_after_the_polls_are_no_silence() -> None:
-    stage = Stage(remembered=None)
-    stage.store.end(*[Source.POLL] * 20)
-    await stage.store.apply([Record(delivery=delivery())], partial(judge, cadence=Cadence()))
+async def test_webhooks_that_come_after_the_polls_are_no_silence(database: Database) -> None:
+    stage = Stage(database, remembered=None)
+    database.end(*[Source.POLL] * 20)
+    await database.store.apply([Record(delivery=delivery())], partial(judge, cadence=Cadence()))
     assert await stage.told() == []
-    stage.store.clock = lambda: after(1)
-    stage.store.end(*[Source.POLL] * 20)
+    database.clock.advance(1)
+    database.end(*[Source.POLL] * 20)
     assert await stage.told() == [("warning", "webhooks_silent")]
 
 
-async def test_silence_is_expected_without_a_secret_and_seen_without_heygen() -> None:
-    stage = Stage()
-    stage.store.end(*[Source.POLL] * 5)
+async def test_silence_is_expected_without_a_secret_and_seen_without_heygen(database: Database) -> None:
+    stage = Stage(database)
+    database.end(*[Source.POLL] * 5)
     stage.has_secrets = False
     stage.v3.answer = TransientError("HTTP 500")
     assert await stage.told() == [("warning", "webhook endpoint not checked")]
@@ -206,9 +212,9 @@ def test_ours_is_found_by_id_before_its_url() -> None:
     assert find_ours([by_url], {}, None) is None
 
 
-async def test_every_problem_comes_with_advice() -> None:
-    stage = Stage(One(is_enabled=False, url="https://x/", lacks=("video_translate.fail",)))
-    stage.store.end(*[Source.POLL] * 5)
+async def test_every_problem_comes_with_advice(database: Database) -> None:
+    stage = Stage(database, One(is_enabled=False, url="https://x/", lacks=("video_translate.fail",)))
+    database.end(*[Source.POLL] * 5)
     with capture_logs() as told:
         await stage.watch.check()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.builders import after
-from tests.fake_store import STORE_IS_DOWN, FakeStore
-from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
+from tests.contract.openers import Database
+from tests.fakes import FakeFigures, FakeHeyGen
 from tests.unit.polling.listed import House, listed, open_house, page
 from tracker.domain.adoption import Adoption
 from tracker.domain.cadence import Cadence
@@ -37,20 +37,20 @@ def anyio_backend() -> str:
 class Stage:
     """A poller that asks one question at a time, with everything around it."""
 
-    def __init__(self, *, has_key: bool = True) -> None:
-        self.store, self.heygen, self.clock = FakeStore(), FakeHeyGen(), FakeClock()
+    def __init__(self, database: Database, *, has_key: bool = True) -> None:
+        self.heygen, self.clock = FakeHeyGen(), database.clock
         figures = FakeFigures()
-        tracker = Tracker(self.store, CADENCE, figures)
+        tracker = Tracker(database.store, CADENCE, figures)
         asked = self.heygen if has_key else None
-        self.poller = Poller(self.store, tracker, asked, figures, self.clock, owner="tests", pace=PACE)
+        self.poller = Poller(database.store, tracker, asked, figures, self.clock, owner="tests", pace=PACE)
 
     async def run_once(self) -> dict[str, int]:
         return dict(await self.poller.run_once())
 
 
-async def test_more_questions_at_once_are_asked_from_the_next_tick_on() -> None:
-    stage = Stage()
-    stage.store.add(*(f"id-{number}" for number in range(9)))
+async def test_more_questions_at_once_are_asked_from_the_next_tick_on(database: Database) -> None:
+    stage = Stage(database)
+    database.track(*(f"id-{number}" for number in range(9)))
     await stage.run_once()
     assert stage.heygen.most_in_flight == 1
 
@@ -60,30 +60,30 @@ async def test_more_questions_at_once_are_asked_from_the_next_tick_on() -> None:
     assert stage.heygen.most_in_flight == 4
 
 
-async def test_a_claim_is_held_as_long_as_the_new_pace_needs() -> None:
-    stage = Stage()
-    stage.store.add("a")
+async def test_a_claim_is_held_as_long_as_the_new_pace_needs(database: Database) -> None:
+    stage = Stage(database)
+    database.track("a")
     stage.poller.set_pace(replace(PACE, concurrency=10, request_timeout=100.0, rate_limit=0.1))
     held: list[float] = []
     stage.heygen.before_answering = lambda _id: held.extend(
-        (claim.until - stage.clock()).total_seconds() for claim in stage.store.claims.values()
+        (row["claimed_until"] - stage.clock()).total_seconds() for row in database.rows()
     )
     await stage.run_once()
     assert held == [100 + 150 + 60]
 
 
-async def test_polling_rests_as_long_as_the_new_cadence_says() -> None:
-    stage = Stage()
-    stage.store.add("a")
+async def test_polling_rests_as_long_as_the_new_cadence_says(database: Database) -> None:
+    stage = Stage(database)
+    database.track("a")
     stage.heygen.every = KeyRejectedError("HTTP 401")
     stage.poller.set_pace(replace(PACE, cadence=Cadence(min_interval=timedelta(seconds=40))))
     await stage.run_once()
     assert stage.poller.state.until == after(40)
 
 
-async def test_another_key_is_tried_at_once() -> None:
-    stage = Stage()
-    stage.store.add("refused", "due")
+async def test_another_key_is_tried_at_once(database: Database) -> None:
+    stage = Stage(database)
+    database.track("refused", "due")
     stage.heygen.every = KeyRejectedError("HTTP 401")
     await stage.run_once()
     stage.heygen.every = Status.RUNNING
@@ -95,9 +95,9 @@ async def test_another_key_is_tried_at_once() -> None:
     assert (await stage.run_once(), stage.poller.state.paused) == ({"running": 1}, None)
 
 
-async def test_another_key_does_not_end_a_rest_that_heygen_asked_for() -> None:
-    stage = Stage()
-    stage.store.add("a")
+async def test_another_key_does_not_end_a_rest_that_heygen_asked_for(database: Database) -> None:
+    stage = Stage(database)
+    database.track("a")
     stage.heygen.every = RateLimitedError("HTTP 429", retry_after=60)
     await stage.run_once()
     stage.poller.try_account()
@@ -106,23 +106,22 @@ async def test_another_key_does_not_end_a_rest_that_heygen_asked_for() -> None:
     assert stage.poller.state.paused == Reason.RATE_LIMITED
 
 
-async def test_polling_has_begun_once_the_store_was_asked() -> None:
-    stage = Stage()
+async def test_polling_has_begun_once_the_store_was_asked(database: Database) -> None:
+    stage = Stage(database)
     assert not stage.poller.began.is_set()
     await stage.poller.tick()
     assert stage.poller.began.is_set()
 
 
-async def test_it_has_begun_also_where_the_store_did_not_answer() -> None:
-    stage = Stage()
-    stage.store.broken = STORE_IS_DOWN
-    with pytest.raises(StoreError):
+async def test_it_has_begun_also_where_the_store_did_not_answer(database: Database) -> None:
+    stage = Stage(database)
+    with database.faults.failing(), pytest.raises(StoreError):
         await stage.poller.tick()
     assert stage.poller.began.is_set()
 
 
-async def test_it_has_begun_also_where_there_is_nobody_to_ask() -> None:
-    stage = Stage(has_key=False)
+async def test_it_has_begun_also_where_there_is_nobody_to_ask(database: Database) -> None:
+    stage = Stage(database, has_key=False)
     await stage.poller.tick()
     assert stage.poller.began.is_set()
 

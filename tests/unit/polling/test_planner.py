@@ -1,15 +1,15 @@
-"""The planner over a fake store and a fake HeyGen."""
+"""The planner over a real store and a fake HeyGen."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import URL, after, observation
-from tests.fake_store import STORE_IS_DOWN, FakeStore
-from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
+from tests.contract.openers import Database
+from tests.fakes import FakeFigures, FakeHeyGen
 from tracker.domain.cadence import Cadence, Tempo
 from tracker.domain.plan import Plan, plan
 from tracker.domain.status import Source, Status
@@ -21,6 +21,7 @@ from tracker.tracking import Tracker
 pytestmark = pytest.mark.anyio
 
 CADENCE = Cadence()
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def anyio_backend() -> str:
 class Stage:
     """A planner with everything around it, for an account of one request a second."""
 
-    store: FakeStore = field(default_factory=FakeStore)
+    database: Database
     heygen: FakeHeyGen = field(default_factory=FakeHeyGen)
-    clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
+        self.store, self.clock = self.database.store, self.database.clock
         self.tracker = Tracker(self.store, CADENCE, FakeFigures())
         self.planner = Planner(
             self.store, self.tracker, self.heygen, self.clock, cadence=CADENCE, rate_limit=1.0
@@ -44,11 +45,21 @@ class Stage:
 
     def track(self, young: int, old: int = 0) -> "Stage":
         """So many open ones, and nothing else."""
-        self.store.rows.clear()
-        self.store.add(*(f"id-{number}" for number in range(young + old)))
-        for number in range(young + 1, young + old + 1):
-            self.store.rows[number] = replace(self.store.rows[number], created_at=after(-86_400))
+        self.database.sql("DELETE FROM translations")
+        self.database.track(*(f"young-{number}" for number in range(young)))
+        if old:
+            self.database.track(*(f"old-{number}" for number in range(old)), created_at=after(-86_400))
         return self
+
+    def wait_long(self, name: str = "young-0") -> None:
+        """The next poll of this translation is due in an hour."""
+        self.database.change(name, next_poll_at=self.clock() + HOUR)
+
+    def was_hastened(self, name: str = "young-0") -> bool:
+        """Whether the poll is due sooner than that by now; from now on it is due in an hour."""
+        due: datetime = self.database.row(name)["next_poll_at"]
+        self.wait_long(name)
+        return due < self.clock() + HOUR - timedelta(minutes=1)
 
     async def plan(self) -> list[Any]:
         """What is logged while it plans anew."""
@@ -60,7 +71,7 @@ class Stage:
     async def end(self, *sources: Source) -> None:
         """One translation after another ends, first reported by these."""
         for source in sources:
-            name = f"ended-{len(self.store.records)}"
+            name = f"ended-{len(self.database.rows())}"
             seen = observation(source, Status.SUCCESS, video_translate_id=name, url=URL)
             await self.tracker.record([Record(observation=seen)])
 
@@ -69,22 +80,22 @@ BROKEN = ("max_staleness cannot be kept", "error")
 KEPT = ("max_staleness is kept again", "warning")
 
 
-async def test_the_plan_is_made_of_what_is_open_and_what_may_be_asked() -> None:
-    stage = Stage().track(young=27, old=108)
+async def test_the_plan_is_made_of_what_is_open_and_what_may_be_asked(database: Database) -> None:
+    stage = Stage(database).track(young=27, old=108)
     assert await stage.plan() == []
     assert stage.tracker.plan == plan(CADENCE, 27, 108, 0.9)
     assert stage.tracker.tempo == Tempo(1.0, timedelta(seconds=54), timedelta(seconds=270))
 
 
-async def test_bulk_questions_ask_about_many_and_leave_half_for_the_ends() -> None:
-    stage = Stage().track(young=1000, old=100)
+async def test_bulk_questions_ask_about_many_and_leave_half_for_the_ends(database: Database) -> None:
+    stage = Stage(database).track(young=1000, old=100)
     stage.heygen.batch_size = 100
     assert await stage.plan() == []
     assert stage.tracker.plan == plan(CADENCE, 1000, 100, 50.0)
 
 
-async def test_it_plans_anew_every_ten_seconds_and_not_in_between() -> None:
-    stage = Stage().track(young=1)
+async def test_it_plans_anew_every_ten_seconds_and_not_in_between(database: Database) -> None:
+    stage = Stage(database).track(young=1)
     await stage.planner.tick()
     first = stage.tracker.plan
     stage.track(young=40)
@@ -99,8 +110,8 @@ async def test_it_plans_anew_every_ten_seconds_and_not_in_between() -> None:
 # What is told
 
 
-async def test_that_the_promise_cannot_be_kept_is_told_once_with_by_how_much() -> None:
-    stage = Stage().track(young=90, old=18)
+async def test_that_the_promise_cannot_be_kept_is_told_once_with_by_how_much(database: Database) -> None:
+    stage = Stage(database).track(young=90, old=18)
     with capture_logs() as logs:
         await stage.planner.tick()
     assert logs == [
@@ -119,16 +130,16 @@ async def test_that_the_promise_cannot_be_kept_is_told_once_with_by_how_much() -
     assert await stage.plan() == []
 
 
-async def test_so_is_that_it_is_kept_again_and_that_it_breaks_anew() -> None:
-    stage = Stage()
+async def test_so_is_that_it_is_kept_again_and_that_it_breaks_anew(database: Database) -> None:
+    stage = Stage(database)
     told = []
     for young in (1, 90, 100, 1, 2, 90):
         told.append(await stage.track(young).plan())
     assert told == [[], [BROKEN], [], [KEPT], [], [BROKEN]]
 
 
-async def test_bulk_questions_keep_what_single_ones_cannot() -> None:
-    stage = Stage().track(young=1000)
+async def test_bulk_questions_keep_what_single_ones_cannot(database: Database) -> None:
+    stage = Stage(database).track(young=1000)
     assert await stage.plan() == [BROKEN]
     stage.heygen.batch_size = 100
     assert await stage.plan() == [KEPT]
@@ -137,15 +148,15 @@ async def test_bulk_questions_keep_what_single_ones_cannot() -> None:
 # The mode
 
 
-async def test_before_anything_is_planned_the_mode_is_what_webhooks_have_proven() -> None:
-    stage = Stage()
+async def test_before_anything_is_planned_the_mode_is_what_webhooks_have_proven(database: Database) -> None:
+    stage = Stage(database)
     assert stage.planner.mode is Mode.EAGER
     await stage.end(*[Source.WEBHOOK] * 5)
     assert str(stage.planner.mode) == "relaxed"
 
 
-async def test_a_broken_promise_is_the_mode_whatever_webhooks_have_proven() -> None:
-    stage = Stage().track(young=90)
+async def test_a_broken_promise_is_the_mode_whatever_webhooks_have_proven(database: Database) -> None:
+    stage = Stage(database).track(young=90)
     await stage.end(*[Source.WEBHOOK] * 5)
     await stage.plan()
     assert stage.planner.mode is Mode.SATURATED
@@ -157,57 +168,64 @@ async def test_a_broken_promise_is_the_mode_whatever_webhooks_have_proven() -> N
 
 
 @pytest.mark.parametrize(("batch", "soon"), [(1, 54), (100, 0)])
-async def test_where_trust_is_lost_what_is_open_is_asked_about_at_once(batch: int, soon: int) -> None:
-    stage = Stage().track(young=1)
+async def test_where_trust_is_lost_what_is_open_is_asked_about_at_once(
+    batch: int, soon: int, database: Database
+) -> None:
+    stage = Stage(database).track(young=1)
     stage.heygen.batch_size = batch
-    stage.store.rows[1] = replace(stage.store.rows[1], next_poll_at=after(500))
+    database.change("young-0", next_poll_at=after(500))
     await stage.end(*[Source.WEBHOOK] * 10)
     assert await stage.plan() == []
     await stage.end(Source.POLL)
     with capture_logs() as logs:
         await stage.planner.tick()
+        assert database.row("young-0")["next_poll_at"] == stage.clock() + timedelta(seconds=soon)
+        stage.wait_long()
         await stage.planner.tick()
     assert [(line["event"], line["stretch_before"], line["stretch"]) for line in logs] == [
         ("webhooks are not trusted any more", 4.0, 1.0)
     ]
-    assert stage.store.hastened == [stage.clock() + timedelta(seconds=soon)]
-    assert stage.store.rows[1].next_poll_at == stage.store.hastened[0]
+    assert not stage.was_hastened()
 
 
-async def test_trust_that_grows_hastens_nothing() -> None:
-    stage = Stage()
+async def test_trust_that_grows_hastens_nothing(database: Database) -> None:
+    stage = Stage(database).track(young=1)
+    stage.wait_long()
     for _ in range(12):
         await stage.end(Source.WEBHOOK)
         assert await stage.plan() == []
-    assert stage.store.hastened == []
+        assert not stage.was_hastened()
 
 
-async def test_trust_that_is_remembered_from_the_last_run_can_be_lost() -> None:
-    stage = Stage()
-    stage.store.end(*[Source.WEBHOOK] * 20)
+async def test_trust_that_is_remembered_from_the_last_run_can_be_lost(database: Database) -> None:
+    stage = Stage(database)
+    database.end(*[Source.WEBHOOK] * 20)
     await stage.tracker.remember_evidence()
     assert await stage.plan() == []
     await stage.end(Source.POLL)
     assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
 
 
-async def test_what_the_store_could_not_do_is_done_at_the_next_tick() -> None:
-    stage = Stage()
+async def test_what_the_store_could_not_do_is_done_at_the_next_tick(database: Database) -> None:
+    stage = Stage(database).track(young=1)
+    stage.wait_long()
     await stage.end(*[Source.WEBHOOK] * 5)
     await stage.plan()
     await stage.end(Source.POLL)
-    stage.store.broken = STORE_IS_DOWN
     for _ in range(2):
-        with capture_logs() as logs, pytest.raises(StoreError):
+        with capture_logs() as logs, database.faults.failing(), pytest.raises(StoreError):
             await stage.planner.tick()
         assert logs == []
-    stage.store.broken = None
+    assert not stage.was_hastened()
     assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
-    assert len(stage.store.hastened) == 1
+    assert stage.was_hastened()
 
 
-async def test_where_nobody_else_catches_up_the_first_tick_brings_the_polls_forward() -> None:
-    stage = Stage()
+async def test_without_a_catch_up_the_first_tick_brings_the_polls_forward(
+    database: Database,
+) -> None:
+    stage = Stage(database).track(young=1)
+    stage.wait_long()
     hasty = Planner(
         stage.store,
         stage.tracker,
@@ -217,50 +235,52 @@ async def test_where_nobody_else_catches_up_the_first_tick_brings_the_polls_forw
         rate_limit=5,
         hasten_at_start=True,
     )
-    for _ in range(3):
-        await hasty.tick()
-    assert len(stage.store.hastened) == 1
-    await stage.plan()
-    assert len(stage.store.hastened) == 1  # others do not
+    hastened = []
+    for planner in (hasty, hasty, hasty, stage.planner):
+        await planner.tick()
+        hastened.append(stage.was_hastened())
+    assert hastened == [True, False, False, False]
 
 
-async def test_nothing_open_keeps_every_promise() -> None:
-    stage = Stage()
+async def test_nothing_open_keeps_every_promise(database: Database) -> None:
+    stage = Stage(database)
     await stage.plan()
     assert stage.tracker.plan == Plan(timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True)
 
 
-async def test_another_rate_limit_is_planned_with_at_once() -> None:
-    stage = Stage().track(young=27, old=108)
+async def test_another_rate_limit_is_planned_with_at_once(database: Database) -> None:
+    stage = Stage(database).track(young=27, old=108)
     await stage.plan()
+    stage.wait_long()
     stage.planner.set_pace(CADENCE, 2.0)
     await stage.planner.tick()
     assert stage.tracker.plan == plan(CADENCE, 27, 108, 1.8)
-    assert stage.store.hastened == []
+    assert not stage.was_hastened()
 
 
 @pytest.mark.parametrize(
     ("seconds", "hastens"),
     [
-        ({"min_interval": 14}, 1),
-        ({"max_interval": 599}, 1),
-        ({"max_staleness": 59}, 1),
-        ({"min_interval": 14, "max_interval": 900}, 1),
-        ({"min_interval": 16}, 0),
-        ({"max_interval": 601}, 0),
-        ({"max_staleness": 61}, 0),
-        ({}, 0),
+        ({"min_interval": 14}, True),
+        ({"max_interval": 599}, True),
+        ({"max_staleness": 59}, True),
+        ({"min_interval": 14, "max_interval": 900}, True),
+        ({"min_interval": 16, "max_interval": 601, "max_staleness": 61}, False),
+        ({}, False),
     ],
 )
 async def test_where_polls_may_come_sooner_now_they_do_at_once(
-    seconds: dict[str, float], hastens: int
+    database: Database, seconds: dict[str, float], *, hastens: bool
 ) -> None:
-    stage = Stage().track(young=1)
+    stage = Stage(database).track(young=1)
     await stage.plan()
     cadence = replace(CADENCE, **{name: timedelta(seconds=count) for name, count in seconds.items()})
     stage.planner.set_pace(cadence, 1.0)
     stage.planner.set_pace(cadence, 1.0)  # a second reload forgets nothing
-    await stage.planner.tick()
-    await stage.planner.tick()
-    assert len(stage.store.hastened) == hastens
+    stage.wait_long()
+    hastened = []
+    for _ in range(2):
+        await stage.planner.tick()
+        hastened.append(stage.was_hastened())
+    assert hastened == [hastens, False]
     assert stage.tracker.plan == plan(cadence, 1, 0, 0.9)

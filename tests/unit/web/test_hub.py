@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from tests.fake_store import STORE_IS_DOWN
+from tests.fakes import STORE_IS_DOWN
 from tracker.ports import News
 from tracker.web.hub import Hub, Stream
 
