@@ -23,10 +23,10 @@ done
 # On a terminal a terminal of its own, so that Ctrl-C reaches it; else what the caller reads and writes.
 if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then through=--pty; else through=--pipe; fi
 
-# The secrets of the unit and its drop-ins, where it may write, and for whom; and below: the same user and folder as in
-# tracker.service. With another user systemd would take the folder away from the daemon.
+# Of the unit and its drop-ins: who it is, its folder, its secrets, and what it may write. With another user systemd would
+# take the folder away from the daemon.
 set -f
-same=$(printf '%s\n' "$unit" | sed -En '/^(LoadCredential|ReadWritePaths=|SupplementaryGroups=|UMask=)/s/^/--property=/p')
+same=$(printf '%s\n' "$unit" | sed -En '/^(User=|Group=|DynamicUser=|StateDirectory|LoadCredential|ReadWritePaths=|SupplementaryGroups=|UMask=|ProtectSystem=|ProtectHome=|PrivateTmp=|NoNewPrivileges=|RestrictSUIDSGID=)/s/^/--property=/p')
 status=0
 verb=tracker-verb-$$.service
 trap 'systemctl stop "$verb" 2>/dev/null || true' HUP INT TERM # without a terminal the verb would go on
@@ -35,9 +35,7 @@ IFS='
 # shellcheck disable=SC2086 # one word a line
 systemd-run --quiet --collect --wait "$through" \
     --unit="$verb" --description="tracker ${1-}" \
-    --property=User=tracker --property=DynamicUser=yes \
-    --property=StateDirectory=tracker --property=StateDirectoryMode=0700 \
-    --property=WorkingDirectory=/var/lib/tracker --property=ProtectHome=yes \
+    --property=WorkingDirectory=/var/lib/tracker \
     $same \
     --setenv=PYTHONDONTWRITEBYTECODE=1 \
     -- "$program" --config "$config" "$@" || status=$?

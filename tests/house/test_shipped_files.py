@@ -14,6 +14,7 @@ from tracker.settings.model import LIVE
 
 EXAMPLE = ROOT / "systemd" / "tracker.toml"
 WRAPPER = ROOT / "systemd" / "tracker.sh"
+SYSUSERS = ROOT / "systemd" / "sysusers.conf"
 SET = {"database_url": "sqlite:////var/lib/tracker/tracker.db"}
 SET |= {"webhook_secrets_file": "/var/lib/tracker/webhook-secrets.json"}
 LINE = re.compile(r"^(#?)(\w+) = (.*)$")
@@ -108,15 +109,23 @@ def test_the_wrapper_is_a_plain_shell_script() -> None:
     subprocess.run(["sh", "-n", str(WRAPPER)], check=True)
 
 
+def test_the_user_of_the_units_is_the_one_that_sysusers_makes() -> None:
+    [line] = [line for line in SYSUSERS.read_text().splitlines() if not line.startswith("#")]
+
+    assert line.split()[:2] == ["u", "tracker"]
+    assert "DynamicUser" not in (ROOT / "systemd" / "tracker.service").read_text()
+
+
 def test_the_wrapper_uses_what_the_service_uses() -> None:
     unit = (ROOT / "systemd" / "tracker.service").read_text()
     wrapper = WRAPPER.read_text()
 
-    for name in ("User", "DynamicUser", "StateDirectory", "StateDirectoryMode"):
-        [value] = re.findall(rf"^{name}=(.*)$", unit, re.MULTILINE)
-        assert re.search(rf"--property={name}={re.escape(value)}\s", wrapper), name
-    assert "UMask=0077" in unit.splitlines()
-    for name in ("LoadCredential", "ReadWritePaths=", "SupplementaryGroups=", "UMask="):
-        assert re.search(rf"\^\(.*\b{name}.*\)/s/\^/--property=/p", wrapper), name
+    [names] = re.findall(r"'/\^\((.*)\)/s/\^/--property=/p'", wrapper)
+    taken = [line for line in unit.splitlines() if re.match(names, line)]
+    assert {"User=tracker", "Group=tracker", "StateDirectory=tracker", "StateDirectoryMode=2770"} < set(taken)
+    assert {"UMask=0027", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes"} < set(taken)
+    assert {"NoNewPrivileges=yes", "RestrictSUIDSGID=yes"} < set(taken)
+    assert [line for line in taken if line.startswith("LoadCredential=")] != []
+    assert {"ReadWritePaths=", "SupplementaryGroups="} < set(names.split("|"))
     assert "--config /etc/tracker/tracker.toml" in unit
     assert "config=/etc/tracker/tracker.toml" in wrapper

@@ -77,6 +77,7 @@ def tracker_box(installation: Installation) -> Iterator[TrackerBox]:
         for name in UNIT_NAMES:
             box.write(f"/etc/systemd/system/{name}", (UNITS / name).read_text())
         box.write("/usr/local/bin/tracker", (UNITS / "tracker.sh").read_text(), mode=0o755)
+        box.run("systemd-sysusers", "-", check=True, input=(UNITS / "sysusers.conf").read_text())
         box.systemctl("daemon-reload")
         box.set_up((UNITS / "tracker.toml").read_text())
         yield box

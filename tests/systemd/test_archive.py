@@ -55,7 +55,9 @@ def true_sums(heygen: HeyGen) -> set[str]:
     return {one["files"]["original.mp4"]["sha256"] for one in heygen.truth()["translations"]}
 
 
-def test_a_folder_of_its_own_is_for_the_service_alone(box: TrackerBox) -> None:
+def test_the_group_of_the_service_reads_a_folder_of_its_own_and_changes_nothing_there(
+    box: TrackerBox,
+) -> None:
     heygen = archiving(box, OWN)
     box.shell(OWN_FOLDER)
     box.shell(RESTART)
@@ -65,7 +67,8 @@ def test_a_folder_of_its_own_is_for_the_service_alone(box: TrackerBox) -> None:
     [row] = archived(box)
     assert box.shell(f"sha256sum '{row['location']}'").stdout[:64] == row["sha256"]
     assert {row["sha256"]} == true_sums(heygen)
-    assert {one.split()[1] for one in modes(box, "/var/lib/private/tracker/archive")} == {"700", "600"}
+    assert modes(box, OWN) == {"d 2750 tracker", "f 640 tracker"}
+    assert read_by(box, row["location"], "tracker") == row["sha256"]
     assert read_by(box, row["location"]) == ""
 
 
@@ -110,7 +113,7 @@ def test_the_verb_writes_as_the_service_does(box: TrackerBox) -> None:
 def test_a_folder_that_rights_or_the_sandbox_close_is_named_with_the_way_out(box: TrackerBox) -> None:
     """Where others may write, the sandbox alone refuses, and says so in other words."""
     heygen = archiving(box, OWN)
-    box.shell(OWN_FOLDER.splitlines()[0])
+    box.shell(f"mkdir {OWN}")
     box.shell(RESTART)
     heygen.create()
 

@@ -11,7 +11,7 @@ from .newer import NEW, OLD
 from .service import UNITS
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -q"
-DATA = ("/etc/tracker/tracker.toml", "/var/lib/private/tracker/tracker.db")
+DATA = ("/etc/tracker/tracker.toml", "/var/lib/tracker/tracker.db")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_apt_installs_upgrades_removes_and_purges_it(
     assert "abc-es" in bare_box.shell("cd /; tracker list").stdout
 
     bare_box.shell(f"{APT} purge heygen-tracker")
-    places = "/etc /opt /run /usr/local /usr/share /var/lib/private"
+    places = "/etc /opt /run /usr/local /usr/share /var/lib"
     assert bare_box.shell(f"find {places} -xdev -iname '*tracker*'").stdout == ""
 
 

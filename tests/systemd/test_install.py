@@ -113,7 +113,7 @@ def install(operator: Operator) -> None:
     assert operator.do("stat -c '%a %U' /etc/tracker/credentials /etc/tracker/credentials/*") == (
         "700 root\n600 root\n"
     )
-    assert operator.do("stat -c '%a' /var/lib/private/tracker/tracker.db") == "600\n"
+    assert operator.do("stat -c '%a %G' /var/lib/tracker/tracker.db") == "660 tracker\n"
     assert KEY not in operator.do("journalctl --no-pager -o export")
 
 
@@ -201,9 +201,9 @@ def restore(operator: Operator) -> None:
     assert operator.is_active()
     assert operator.tracked() == THEN
     assert operator.receive("fourth-it") == "200"
-    owners = operator.do("stat -c %u /var/lib/private/tracker /var/lib/private/tracker/*").split()
-    assert len(set(owners)) == 1
-    assert owners[0] != "0"
+    owners = operator.do("stat -c '%U %G' /var/lib/tracker /var/lib/tracker/*").splitlines()
+    assert set(owners) == {"tracker tracker"}
+    assert operator.do("stat -c %A /var/lib/tracker/tracker.db").startswith("-rw-rw")
 
 
 def uninstall(operator: Operator) -> None:
@@ -243,5 +243,5 @@ def test_a_restore_without_a_backup_changes_nothing(bare_box: Box) -> None:
     ).stderr  # where a line fails, the next one comes all the same
 
     assert said.count("backup: there is none") == 3
-    files = bare_box.shell("find /etc/tracker /var/lib/private/tracker -type f").stdout
+    files = bare_box.shell("find /etc/tracker /var/lib/*tracker* -type f").stdout
     assert files == "/etc/tracker/tracker.toml\n"

@@ -20,7 +20,7 @@ PACKAGE = Path(tracker.__file__).parent
 SHIPPED = "/opt/tracker/bin/tracker"  # stands in the shipped files for the real path
 UNITS = ("tracker.service", "tracker.socket", "tracker-admin.socket")
 TEMPLATES = {"tracker@.service": UNITS[0], "tracker@.socket": UNITS[1], "tracker-admin@.socket": UNITS[2]}
-EXAMPLES = ("tracker.toml", "tracker.sh")
+EXAMPLES = ("tracker.toml", "tracker.sh", "sysusers.conf")
 FILES = (*UNITS, *TEMPLATES, *EXAMPLES)
 SEVERAL = {  # what is different in the templates; the port is one, and the kernel shares the webhooks out
     "tracker.service": "tracker@%i.service",
@@ -35,6 +35,8 @@ MARK = "# Written by `tracker units`."
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - the sandbox shows none of them
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-@:,=~")
 
+# With --root it does not ask NSS, which knows the user of a service that runs with DynamicUser=yes.
+MAKE_USER = "{} units --print sysusers.conf | systemd-sysusers --root=/ -"
 RELOAD = "systemctl daemon-reload"
 FIRST_START = "systemctl enable --now tracker.service"  # and with it the sockets
 FIRST_SEVERAL = "systemctl enable --now tracker@1.service tracker@2.service  # as many as you like"
@@ -70,7 +72,7 @@ def units(
         raise InputError(f"there is no folder {directory}; systemd looks in /etc/systemd/system")
     refuse_hidden(what_it_runs_from())
     states = write(directory, program, tuple(TEMPLATES) if several else UNITS)
-    steps = next_steps(states)
+    steps = next_steps(states, program)
     if as_json:
         print_json({"files": {str(directory / name): state for name, state in states.items()}, "next": steps})
         return
@@ -179,15 +181,16 @@ def _put(directory: Path, texts: Mapping[str, str]) -> None:
             Path(made).replace(path)
 
 
-def next_steps(states: Mapping[str, str]) -> list[str]:
+def next_steps(states: Mapping[str, str], program: Path) -> list[str]:
     """The commands that bring into force what was written."""
     several = not set(TEMPLATES).isdisjoint(states)
+    prepare = [MAKE_USER.format(shlex.quote(str(program))), RELOAD]
     if "written" in states.values():
-        return [RELOAD, FIRST_SEVERAL if several else FIRST_START]
+        return [*prepare, FIRST_SEVERAL if several else FIRST_START]
     changed = [name for name, state in states.items() if state == "updated"]
     if not changed:
         return []
     sockets = any(name.endswith(".socket") for name in changed)  # a listener takes up a change when it opens
     if several:
-        return [RELOAD, RESTART_SOCKETS_SEVERAL if sockets else RESTART_SEVERAL]
-    return [RELOAD, RESTART_SOCKETS if sockets else RESTART]
+        return [*prepare, RESTART_SOCKETS_SEVERAL if sockets else RESTART_SEVERAL]
+    return [*prepare, RESTART_SOCKETS if sockets else RESTART]

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from tracker.errors import SettingsError
+from tracker.store.sharing import share_with_group
 
 BUSY_SECONDS = 5  # less than a webhook may wait
 READERS = 4
@@ -112,6 +113,11 @@ def _limit(connection: Connection) -> None:
 
 def _prepare_sqlite(engine: Engine, *, begin: str, pragmas: list[str]) -> None:
     """Take transactions into our own hands: the driver begins none before a SELECT, and loses updates."""
+
+    @event.listens_for(engine, "do_connect")
+    def _(*_connecting: object) -> None:
+        if (path := sqlite_path(engine.url)) is not None:
+            share_with_group(path)
 
     @event.listens_for(engine, "connect")
     def _(connection: SqliteConnection, _record: object) -> None:

@@ -10,6 +10,7 @@ from tracker.cli.units import (
     FILES,
     FIRST_SEVERAL,
     FIRST_START,
+    MAKE_USER,
     MARK,
     PACKAGE,
     RELOAD,
@@ -32,6 +33,7 @@ from tracker.errors import InputError
 from .conftest import Program
 
 PROGRAM = Path("/srv/tracker/bin/tracker")
+USER = "/srv/tracker/bin/tracker units --print sysusers.conf | systemd-sysusers --root=/ -"
 
 
 def commands(text: str) -> list[str]:
@@ -173,27 +175,27 @@ def test_everything_that_it_runs_from_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("states", "steps"),
     [
-        (["written"] * 3, [RELOAD, FIRST_START]),
-        (["updated", "unchanged", "unchanged"], [RELOAD, RESTART]),
-        (["updated", "updated", "unchanged"], [RELOAD, RESTART_SOCKETS]),
-        (["unchanged", "unchanged", "updated"], [RELOAD, RESTART_SOCKETS]),
+        (["written"] * 3, [USER, RELOAD, FIRST_START]),
+        (["updated", "unchanged", "unchanged"], [USER, RELOAD, RESTART]),
+        (["updated", "updated", "unchanged"], [USER, RELOAD, RESTART_SOCKETS]),
+        (["unchanged", "unchanged", "updated"], [USER, RELOAD, RESTART_SOCKETS]),
         (["unchanged"] * 3, []),
     ],
 )
 def test_it_says_what_to_do_next(states: list[str], steps: list[str]) -> None:
-    assert next_steps(dict(zip(UNITS, states, strict=True))) == steps
+    assert next_steps(dict(zip(UNITS, states, strict=True)), PROGRAM) == steps
 
 
 @pytest.mark.parametrize(
     ("states", "steps"),
     [
-        (["written"] * 3, [RELOAD, FIRST_SEVERAL]),
-        (["updated", "unchanged", "unchanged"], [RELOAD, RESTART_SEVERAL]),
-        (["unchanged", "unchanged", "updated"], [RELOAD, RESTART_SOCKETS_SEVERAL]),
+        (["written"] * 3, [USER, RELOAD, FIRST_SEVERAL]),
+        (["updated", "unchanged", "unchanged"], [USER, RELOAD, RESTART_SEVERAL]),
+        (["unchanged", "unchanged", "updated"], [USER, RELOAD, RESTART_SOCKETS_SEVERAL]),
     ],
 )
 def test_of_templates_too(states: list[str], steps: list[str]) -> None:
-    assert next_steps(dict(zip(TEMPLATES, states, strict=True))) == steps
+    assert next_steps(dict(zip(TEMPLATES, states, strict=True)), PROGRAM) == steps
 
 
 def test_templates_name_their_instance_and_share_the_port(tmp_path: Path) -> None:
@@ -258,4 +260,4 @@ def test_the_verb_writes_them_or_says_why_this_checkout_cannot_be_a_service(
         assert list(folder.iterdir()) == []
     else:
         assert ran.json["files"] == {str(folder / name): "written" for name in UNITS}
-        assert ran.json["next"] == [RELOAD, FIRST_START]
+        assert ran.json["next"] == [MAKE_USER.format(shlex.quote(str(this_program()))), RELOAD, FIRST_START]
