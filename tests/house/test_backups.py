@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests.copies import contents, fill, sqlite_database
 from tests.house.pages import DATABASE, blocks, section
-from tests.postgres import Server, find_binaries
+from tests.postgres import Server
 from tracker.store import schema
 from tracker.store.engine import open_engines
 
@@ -61,7 +61,7 @@ def test_a_dump_of_postgresql_is_restored_whole(postgresql: Server, tracker: str
     fill(tracker)
     postgresql.execute("SELECT setval('translations_id_seq', 40)", "tracker")
     environment = {"PGHOST": str(postgresql.folder), "PGUSER": "tests"}
-    environment["PATH"] = f"{find_binaries()}:{os.environ['PATH']}"
+    environment["PATH"] = f"{postgresql.binaries}:{os.environ['PATH']}"
 
     subprocess.run(["bash", "-euc", POSTGRESQL], cwd=tmp_path, env=environment, check=True)
 

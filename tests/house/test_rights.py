@@ -207,8 +207,7 @@ def path() -> Iterator[Path]:
     """A migrated file in a folder that anybody may enter."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        path = Path(folder) / "tracker.db"
-        write_migrated(path)
+        write_migrated(path := Path(folder) / "tracker.db")
         yield path
 
 

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 SYSBOX = Path(__file__).with_name("sysbox")
 BOXES = Path("/run/sysbox")
 BOOT_SECONDS = 30.0
-LOOK_SECONDS = 0.05  # between two looks at what makes no sound
+FIRST_LOOKS, LAST_LOOKS = 0.02, 0.25  # seconds between two looks at what makes no sound; each costs a process
 TAIL = 60  # lines of the journal that a failure shows
 CLONE_NEWNET = 0x40000000
 
@@ -93,11 +93,16 @@ class Box:
         """Pull the plug: the kernel ends every process of the box with its first one."""
         self._process.kill()
         self._process.wait()
-        for program in self._programs:
-            program.kill()
-            program.communicate()
+        self.reap()
         self._said.close()
         subprocess.run([SYSBOX, "sweep"], check=True)
+
+    def reap(self) -> None:
+        """End the programs that `popen` has started."""
+        while self._programs:
+            program = self._programs.pop()
+            program.kill()
+            program.communicate()
 
     def _wait_until_booted(self) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
@@ -105,13 +110,13 @@ class Box:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._said.seek(0)
                 raise BoxError(f"the box {self.name} does not boot:\n{self._said.read()}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(FIRST_LOOKS)
 
     def _has_begun(self) -> bool:
         return (BOXES / self.name / "pid").exists()
 
     def _state(self) -> str:
-        return self.run("systemctl", "is-system-running").stdout.strip()
+        return self.run("systemctl", "is-system-running", "--wait").stdout.strip()
 
     # Programs and files inside
 
@@ -258,10 +263,12 @@ class Box:
     def wait_for(self, look: Callable[[], T | None], seconds: float = 20, why: str = "it") -> T:
         """What `look` finds in the end; BoxError where it finds nothing true in time."""
         deadline = time.monotonic() + seconds
+        pause = FIRST_LOOKS
         while not (found := look()):
             if time.monotonic() > deadline:
                 raise BoxError(f"waited {seconds:g} s for {why}, in vain; {self.journal_tail()}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, LAST_LOOKS)
         return found
 
 

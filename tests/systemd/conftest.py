@@ -1,15 +1,18 @@
-"""Boxes for the tests; where there can be none they fail, unless TRACKER_TEST_BOX=skip."""
+"""Boxes for the tests: a module's tests share one, which is reset between them."""
 
-import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.omissions import leave_out
+
 from . import machine
 from .box import Box
 from .machine import PLACE, UNITS, WHEELHOUSE, Installation
+from .newer import build_both
+from .reset import remember
 from .service import UNITS as UNIT_NAMES
 from .service import TrackerBox
 
@@ -20,14 +23,18 @@ PIP = f"[global]\nno-index = true\nfind-links = {PACKAGES} {WHEEL}\ndisable-pip-
 
 @pytest.fixture(scope="session")
 def installation() -> Installation:
-    """tracker, built and installed; without a box the tests fail, unless TRACKER_TEST_BOX=skip."""
-    reason = machine.missing()
-    if reason is not None:
-        told = f"no test box: this machine lacks {reason}"
-        if os.environ.get("TRACKER_TEST_BOX") == "skip":
-            pytest.skip(told)
-        pytest.fail(f"{told}, and TRACKER_TEST_BOX=skip does without", pytrace=False)
+    """tracker, built and installed; where there can be no box, the tests are left out."""
+    missing = machine.missing()
+    if missing is not None:
+        what, remedy = missing
+        leave_out(f"no real systemd to test against, for want of {what}", remedy)
     return machine.install()
+
+
+@pytest.fixture(scope="session")
+def both_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the wheel of this version, and of a newer one with one more migration."""
+    return build_both(tmp_path_factory.mktemp("both"))
 
 
 @pytest.fixture
@@ -38,16 +45,32 @@ def bare_box(installation: Installation) -> Iterator[Box]:
         yield box
 
 
+@pytest.fixture(scope="module")
+def module_box(installation: Installation) -> Iterator[TrackerBox]:
+    """The box that the tests of a module share."""
+    with tracker_box(installation) as box:
+        remember(box)
+        yield box
+
+
 @pytest.fixture
-def box(installation: Installation) -> Iterator[TrackerBox]:
+def box(module_box: TrackerBox) -> TrackerBox:
     """tracker in /opt/tracker, its units, example settings and credentials; nothing is started."""
+    if module_box.was_used:
+        module_box.reset()
+    module_box.was_used = True
+    return module_box
+
+
+@pytest.fixture
+def fresh_box(installation: Installation) -> Iterator[TrackerBox]:
+    """The same, booted for one test: what it changes in /opt/tracker, no reset would undo."""
     with tracker_box(installation) as box:
         yield box
 
 
 @contextmanager
 def tracker_box(installation: Installation) -> Iterator[TrackerBox]:
-    """The same for a fixture that several tests share."""
     layers = {installation.venv: PLACE}
     with TrackerBox("tracker", binds=_wheels(installation), layers=layers) as box:
         box.write("/etc/pip.conf", PIP)

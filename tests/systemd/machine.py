@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .box import Box
+from tests.omissions import leave_out
+
+from .box import Box, BoxError
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
@@ -21,7 +23,26 @@ WHEELHOUSE = ROOT / ".venv" / "wheelhouse"
 CACHE = ROOT / ".venv" / "box"
 KEPT = 6  # installations; another pytest may still use an older one
 BUILT_FROM = ("tracker", "migrations", "systemd", "pyproject.toml", "README.md", "LICENSE")
-PROGRAMS = ("systemctl", "unshare", "nsenter", "setpriv", "findmnt", "ip", "flock")
+PROGRAMS = {  # that boot a box, and their Debian packages
+    "systemctl": "systemd",
+    "/lib/systemd/systemd": "systemd",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "findmnt": "mount",
+    "flock": "util-linux",
+    "ip": "iproute2",
+}
+PACKAGES = {  # of programs that single tests use in a box, where they have another name
+    "apt-get": "apt",
+    "dbus-daemon": "dbus",  # systemd-run, and so /usr/local/bin/tracker, wants the system bus
+    "dpkg-deb": "dpkg",
+    "pgrep": "procps",
+    "psql": "postgresql",
+    "script": "bsdutils",
+    "ss": "iproute2",
+}
+BOX_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as in sysbox
 PLACE = "/opt/tracker"
 
 
@@ -33,30 +54,40 @@ class Installation:
     venv: Path
 
 
-def missing() -> str | None:
-    """Why there can be no test box here, or None."""
+def missing() -> tuple[str, str] | None:
+    """What a box needs and this machine lacks, and how to get it; or None."""
     if os.geteuid() != 0:
-        return "root, as whom these tests have to be run"
-    if lacking := [program for program in PROGRAMS if shutil.which(program) is None]:
-        return f"programs: {', '.join(lacking)}"
-    if not Path("/lib/systemd/systemd").exists():
-        return "systemd"
+        return "root", "run the tests as root"
+    for program, package in PROGRAMS.items():
+        if not Path(program).exists() and shutil.which(program) is None:
+            return program, f"apt-get install {package}"
     check = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"
     if subprocess.run([PYTHON, "-c", check], capture_output=True, check=False).returncode != 0:
-        return f"{PYTHON} of version 3.11 or newer, with venv"
+        return f"{PYTHON} of version 3.11 or newer, with venv", "apt-get install python3-venv"
     complete = WHEELHOUSE / "complete"
     if not complete.exists() or complete.read_text() != REQUIREMENTS.read_text():
-        return "the packages to install in the box: `make wheelhouse` fetches them"
+        return "the packages to install in the box", "make wheelhouse"
     return _refusal()
 
 
-def _refusal() -> str | None:
+def _refusal() -> tuple[str, str] | None:
     """Whether a box boots: namespaces, overlayfs and control groups can be refused in many ways."""
     try:
         with Box("trial"):
             return None
-    except AssertionError as error:
-        return f"namespaces, overlayfs or cgroup v2: {error}"
+    except BoxError as error:
+        reason = " ".join(str(error).split())
+        return (
+            f"namespaces, overlayfs or cgroup v2 ({reason})",
+            "a machine or a container with all capabilities",
+        )
+
+
+def need(*programs: str) -> None:
+    """Leave a test out that uses a program which this machine, and so the box, does not have."""
+    for program in programs:
+        if shutil.which(program, path=BOX_PATH) is None:
+            leave_out(f"no {program}", f"apt-get install {PACKAGES.get(program, program)}")
 
 
 def install() -> Installation:

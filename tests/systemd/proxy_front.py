@@ -3,7 +3,8 @@
 import base64
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
     -addext subjectAltName=DNS:{HOST} -keyout /etc/letsencrypt/live/{HOST}/privkey.pem -out {CERTIFICATE} 2>&1
 """
 Answer = dict[str, Any]
+Order = dict[str, object]
 
 
 class Front:
@@ -37,8 +39,8 @@ class Front:
 
     def _prepare_machine(self) -> None:
         self.box.shell(
-            f"ip addr add 192.0.2.1/32 dev lo; ip addr add {SENDER_ADDRESS}/32 dev lo; "
-            f"echo '192.0.2.1 {HOST}' >> /etc/hosts"
+            f"ip addr replace 192.0.2.1/32 dev lo; ip addr replace {SENDER_ADDRESS}/32 dev lo; "
+            f"echo '192.0.2.1 {HOST}' >> /etc/hosts; rm -f /var/log/nginx/* /var/log/caddy/*"
         )
         self.box.write(SENDER_IN_BOX, SENDER.read_text())
 
@@ -63,7 +65,7 @@ class Front:
             )
         self.box.shell(SELF_SIGNED)
         self.box.write("/etc/nginx/sites-available/tracker", text)
-        self.box.shell("ln -s ../sites-available/tracker /etc/nginx/sites-enabled/tracker; nginx -t 2>&1")
+        self.box.shell("ln -sf ../sites-available/tracker /etc/nginx/sites-enabled/; nginx -t 2>&1")
         self.box.run("systemctl", "start", "nginx.service", check=True)
 
     def _start_caddy(self) -> None:
@@ -82,16 +84,23 @@ class Front:
             why="Caddy's certificate",
         )
 
-    def stop_tracker(self) -> None:
-        """The service and its listeners."""
+    @contextmanager
+    def stopped_tracker(self) -> Iterator[None]:
+        """Neither the service nor its listeners run in this block."""
         self.box.systemctl("stop", "tracker.socket", "tracker.service")
+        try:
+            yield
+        finally:
+            self.box.start()
 
     def curl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.box.run("curl", "-sS", "--cacert", self.ca, "--max-time", "20", *arguments, check=False)
 
-    def status(self, *arguments: str) -> str:
-        """The status that curl got, 000 without an answer."""
-        return self.curl("-o", "/dev/null", "-w", "%{http_code}", *arguments).stdout
+    def statuses(self, *urls: str) -> dict[str, str]:
+        """The status of each URL, asked for as it is; 000 without an answer."""
+        asked = [word for url in urls for word in ("-o", "/dev/null", url)]
+        told = self.curl("--path-as-is", "-w", "%{http_code} ", *asked).stdout
+        return dict(zip(urls, told.split(), strict=True))
 
     def send(
         self,
@@ -103,16 +112,23 @@ class Front:
         chunked: bool = False,
     ) -> Answer:
         """A webhook; signed where there is a secret."""
-        order: dict[str, object] = {
-            "ca": self.ca,
-            "path": path,
-            "body": encoded(body),
-            "headers": dict(headers or {}),
-        }
-        order |= {"secret": secret, "chunked": chunked, "source": SENDER_ADDRESS}
-        command = ("/usr/bin/python3", SENDER_IN_BOX, "send", "{}")
-        answer: Answer = json.loads(self.box.run(*command, check=True, input=json.dumps(order)).stdout)
+        [answer] = self.send_all(
+            self.order(body, path=path, secret=secret, headers=headers or {}, chunked=chunked)
+        )
         return answer
+
+    def order(self, body: bytes, **more: object) -> Order:
+        """What `send_all` sends; the sender starts once for all of them."""
+        where = {"ca": self.ca, "source": SENDER_ADDRESS, "path": HOOK, "secret": SECRET}
+        return where | {"body": encoded(body)} | more
+
+    def send_all(self, *orders: Order) -> list[Answer]:
+        """The answers, in the same order."""
+        command = ("/usr/bin/python3", SENDER_IN_BOX, "send")
+        answers: list[Answer] = json.loads(
+            self.box.run(*command, check=True, input=json.dumps(orders)).stdout
+        )
+        return answers
 
     def sender(self, how: str, **order: Any) -> "Sender":
         """A sender that goes on beside the test."""

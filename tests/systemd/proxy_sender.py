@@ -1,6 +1,7 @@
 """HeyGen's side, run inside the box by the system's Python: `proxy_sender.py send|slow|stream ORDER`.
 
-ORDER is JSON. Only the standard library is there. Every answer is one line of JSON.
+ORDER is JSON; `send` reads a list of orders from standard input. Only the standard library is there.
+Every answer is one line of JSON.
 """
 
 import base64
@@ -95,8 +96,7 @@ def stream(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    order = json.loads(sys.argv[2])
     if sys.argv[1] == "send":
-        print(json.dumps(send(json.load(sys.stdin))))
+        print(json.dumps([send(order) for order in json.load(sys.stdin)]))
     else:
-        {"slow": slow, "stream": stream}[sys.argv[1]](order)
+        {"slow": slow, "stream": stream}[sys.argv[1]](json.loads(sys.argv[2]))

@@ -12,6 +12,8 @@ from typing import Any
 from tracker.simulator.delivery import sign
 
 from .box import Answer, Box, BoxError, Record
+from .machine import need
+from .reset import reset
 
 MISBEHAVING = Path(__file__).with_name("misbehaving.py")
 SETTINGS = "/etc/tracker/tracker.toml"
@@ -24,26 +26,33 @@ WEBHOOKS = "/webhooks/heygen"
 PUBLIC, ADMIN, HEYGEN = 8321, 8322, 8399
 UNITS = ("tracker.service", "tracker.socket", "tracker-admin.socket")
 SOCKETS = UNITS[1:]
+FIRST_SETTINGS = {
+    "heygen_base_url": f"http://127.0.0.1:{HEYGEN}",
+    "poll_min_interval": 1,
+    "poll_max_interval": 5,
+    "max_staleness": 5,
+}
 
 
 class TrackerBox(Box):
     """A box with tracker installed and set up, but not started."""
 
     settings: dict[str, object]
+    was_used = False  # by a test
 
     def set_up(self, example: str) -> None:
         """What docs/operations.md has people do after `tracker units`."""
         self.example = example
-        self.settings = {
-            "heygen_base_url": f"http://127.0.0.1:{HEYGEN}",
-            "poll_min_interval": 1,
-            "poll_max_interval": 5,
-            "max_staleness": 5,
-        }
+        self.settings = dict(FIRST_SETTINGS)
         self.configure()
         self.run("install", "-d", "--mode=700", CREDENTIALS, check=True)
         self.credential("heygen_api_key", KEY)
         self.credential("webhook_secret", SECRET)
+
+    def reset(self) -> None:
+        """Make it again what it was after `set_up`, and `remember`."""
+        reset(self)
+        self.settings = dict(FIRST_SETTINGS)
 
     def configure(self, **settings: object) -> None:
         """Write /etc/tracker/tracker.toml: the example, with these and the earlier changes; None: not set."""
@@ -91,12 +100,13 @@ class TrackerBox(Box):
 
     def tracker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A verb, run as /usr/local/bin/tracker runs it."""
+        need("dbus-daemon")
         return self.run("/usr/local/bin/tracker", *arguments, check=check, timeout=120)
 
     def misbehave(self, how: str, more: str = "") -> None:
         """The daemon will once misbehave, in one of the ways of misbehaving.py; `more` changes the unit."""
-        self.write("/opt/tracker/misbehaving.py", MISBEHAVING.read_text())
-        command = f"/opt/tracker/bin/python3 /opt/tracker/misbehaving.py {how}"
+        self.write("/srv/misbehaving.py", MISBEHAVING.read_text())
+        command = f"/opt/tracker/bin/python3 /srv/misbehaving.py {how}"
         self.drop_in(f"[Service]\nExecStart=\nExecStart={command}\n{more}")
 
     # The journal

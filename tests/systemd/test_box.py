@@ -11,6 +11,7 @@ import pytest
 
 from .box import BOXES, SYSBOX, Box
 from .machine import ROOT, Installation
+from .service import CREDENTIALS, TrackerBox
 
 BOOT = """
 import sys
@@ -49,17 +50,50 @@ def test_a_box_leaves_nothing_behind(installation: Installation) -> None:
     assert not Path("/etc/only-inside").exists()
 
 
-def test_a_box_has_a_network_of_its_own(bare_box: Box) -> None:
-    assert bare_box.shell("ls /sys/class/net").stdout.split() == ["lo"]
+def test_a_box_has_a_network_of_its_own(box: TrackerBox) -> None:
+    assert box.shell("ls /sys/class/net").stdout.split() == ["lo"]
     with pytest.raises(ConnectionRefusedError):
-        bare_box.connect(8321)
+        box.connect(8321)
 
 
-def test_a_box_cannot_change_the_kernels_settings(bare_box: Box) -> None:
-    done = bare_box.run("sh", "-c", "echo 1 > /proc/sys/vm/swappiness")
+def test_a_box_cannot_change_the_kernels_settings(box: TrackerBox) -> None:
+    done = box.run("sh", "-c", "echo 1 > /proc/sys/vm/swappiness")
 
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr
+
+
+def test_a_reset_leaves_nothing_of_what_a_test_did(box: TrackerBox) -> None:
+    before = _state(box)
+    box.configure(rate_limit=1)
+    box.drop_in("[Service]\nRestart=no\n")
+    box.start()
+    assert box.webhook("of-the-test-before").status == 200
+    box.shell(
+        "groupadd films; echo '::1 of-the-test' >> /etc/hosts; touch /opt/tracker/x /srv/x /tmp/x /root/x;"
+        f"rm -r {CREDENTIALS}; systemctl enable -q tracker.service;"
+        "systemd-run -q --unit=of-the-test sleep 600"
+    )
+    program = box.popen("sleep", "600")
+
+    box.reset()
+
+    assert _state(box) == before
+    assert program.poll() is not None
+    assert [record for record in box.journal(None) if "of-the-test" in str(record["MESSAGE"])] == []
+    assert box.journal() == []
+    box.start()
+    assert box.row("of-the-test-before") is None
+
+
+def _state(box: TrackerBox) -> list[str]:
+    """Files, users, processes and units, as far as tests change them."""
+    folders = "/etc/systemd/system /etc/tracker /srv /tmp /root /opt/tracker"
+    return box.shell(
+        f"find {folders} -maxdepth 2 -type d -printf '%p %m %u\\n' -o -printf '%p %m %u %s\\n' | sort;"
+        "cat /etc/tracker/tracker.toml /etc/passwd /etc/group /etc/hosts; ls /var/lib /var/lib/private;"
+        "systemctl list-units --no-legend --plain 'tracker*' 'of-the-test*'; ps -eo args | sort"
+    ).stdout.splitlines()
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,6 +1,6 @@
 """LoadCredential=: each file of /etc/tracker/credentials is a setting, and is seen by the daemon alone."""
 
-import pytest
+from contextlib import suppress
 
 from .service import CREDENTIALS, KEY, SECRET, TrackerBox
 
@@ -25,22 +25,18 @@ def test_without_the_folder_systemd_refuses_and_goes_on_once_it_is_there(box: Tr
     box.wait_for(lambda: box.show("ActiveState") == "active", why="the start after the folder is back")
 
 
-def test_without_the_api_key_it_starts_and_warns(box: TrackerBox) -> None:
+def test_a_missing_api_key_and_a_file_that_is_no_setting_are_reported_and_stop_nothing(
+    box: TrackerBox,
+) -> None:
     box.shell(f"rm {CREDENTIALS}/heygen_api_key")
+    box.credential("webhook_sekret", "misspelt")
 
     box.start()
 
     assert box.event("no API key: nothing is polled")["level"] == "warning"
+    assert "polling paused" in box.status
+    assert box.event("unknown setting")["name"] == "credential tracker_webhook_sekret"
     assert box.webhook("still-told").status == 200
-
-
-def test_without_the_webhook_secret_it_starts_warns_and_refuses_webhooks(box: TrackerBox) -> None:
-    box.shell(f"rm {CREDENTIALS}/webhook_secret")
-
-    box.start()
-
-    assert box.event("no webhook secret: signed webhooks are refused")["level"] == "warning"
-    assert box.webhook("refused").status == 503
 
 
 def test_a_changed_secret_counts_after_a_restart(box: TrackerBox) -> None:
@@ -53,29 +49,30 @@ def test_a_changed_secret_counts_after_a_restart(box: TrackerBox) -> None:
     assert [box.webhook("after", secret).status for secret in (SECRET, NEW_SECRET)] == [401, 200]
 
 
-def test_a_file_that_is_no_setting_is_reported(box: TrackerBox) -> None:
-    box.credential("webhook_sekret", "misspelt")
-
-    box.start()
-
-    assert box.event("unknown setting")["name"] == "credential tracker_webhook_sekret"
-
-
-@pytest.mark.parametrize("secret", [KEY, SECRET])
-def test_no_secret_is_seen_outside_of_the_credentials(box: TrackerBox, secret: str) -> None:
+def test_no_secret_is_seen_outside_of_the_credentials(box: TrackerBox) -> None:
     box.configure(log_level="debug")
     box.start()
     assert box.webhook("seen").status == 200
     assert box.webhook("unsigned", "whsec_wrong").status == 401
     box.systemctl("reload", "tracker.service")
-    processes = list(box.outside("/proc").glob("[0-9]*"))
     seen = {
         "journal": "\n".join(str(record) for record in box.journal(None)),
         "systemctl show": box.systemctl("show", "tracker.service"),
-        "environments": "\n".join((one / "environ").read_text(errors="replace") for one in processes),
-        "command lines": "\n".join((one / "cmdline").read_text(errors="replace") for one in processes),
+        "environments": of_every_process(box, "environ"),
+        "command lines": of_every_process(box, "cmdline"),
     }
 
-    assert [place for place, text in seen.items() if secret in text] == []
+    held = box.shell("cat /run/credentials/tracker.service/*").stdout
+    for secret in (KEY, SECRET):
+        assert [place for place, text in seen.items() if secret in text] == []
+        assert secret in held
     assert {place: KNOWN[place] in text for place, text in seen.items()} == dict.fromkeys(KNOWN, True)
-    assert secret in box.shell("cat /run/credentials/tracker.service/*").stdout
+
+
+def of_every_process(box: TrackerBox, name: str) -> str:
+    """What /proc says of each; a process may end before it is read."""
+    texts = []
+    for file in box.outside("/proc").glob(f"[0-9]*/{name}"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            texts.append(file.read_text(errors="replace"))
+    return "\n".join(texts)

@@ -6,34 +6,43 @@ from pathlib import Path
 import pytest
 
 from .box import Box
-from .machine import ROOT, WHEELHOUSE, Installation
-from .newer import NEW, OLD, build_both
+from .machine import ROOT, WHEELHOUSE, need
+from .newer import NEW, OLD
 from .service import UNITS
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -q"
 DATA = ("/etc/tracker/tracker.toml", "/var/lib/private/tracker/tracker.db")
 
 
-def packed(box: Box, wheel: Path, folder: Path) -> str:
-    """Where the package with this wheel lies in the box."""
-    wheels = [*map(str, WHEELHOUSE.glob("*.whl")), str(wheel)]
-    subprocess.run([ROOT / "debian" / "build", *wheels], cwd=folder, check=True, capture_output=True)
-    [made] = folder.glob(f"heygen-tracker_{wheel.name.split('-')[1]}_*.deb")
-    return box.put(made, "/srv")
+@pytest.fixture(scope="module")
+def packages(both_wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The package of each version."""
+    need("apt-get", "dpkg-deb", "dbus-daemon")
+    folder = tmp_path_factory.mktemp("packages")
+    return {version: packed(both_wheels, version, folder) for version in (OLD, NEW)}
+
+
+def packed(wheels: Path, version: str, folder: Path) -> Path:
+    contents = [*WHEELHOUSE.glob("*.whl"), *wheels.glob(f"*-{version}-*.whl")]
+    subprocess.run([ROOT / "debian" / "build", *contents], cwd=folder, check=True, capture_output=True)
+    [made] = folder.glob(f"heygen-tracker_{version}_*.deb")
+    return made
 
 
 @pytest.fixture
-def package(bare_box: Box, installation: Installation, tmp_path: Path) -> str:
-    return packed(bare_box, installation.wheel, tmp_path)
+def package(packages: dict[str, Path], bare_box: Box) -> str:
+    """This version's, and where it lies in the box."""
+    return bare_box.put(packages[OLD], "/srv")
 
 
-def test_apt_installs_upgrades_removes_and_purges_it(bare_box: Box, package: str, tmp_path: Path) -> None:
+def test_apt_installs_upgrades_removes_and_purges_it(
+    bare_box: Box, package: str, packages: dict[str, Path]
+) -> None:
     bare_box.shell(f"{APT} install --no-install-recommends {package}")
     assert is_up(bare_box)
     assert bare_box.shell("cd /; tracker add abc-es; tracker list").stdout.count("abc-es") == 2
 
-    [newer] = build_both(tmp_path).glob(f"*-{NEW}-*.whl")
-    bare_box.shell(f"{APT} install {packed(bare_box, newer, tmp_path)}")
+    bare_box.shell(f"{APT} install {bare_box.put(packages[NEW], '/srv')}")
     assert is_up(bare_box)
     assert bare_box.shell("cd /; tracker --version; tracker list").stdout.startswith(f"tracker {NEW}\n")
     assert "abc-es" in bare_box.shell("cd /; tracker list").stdout

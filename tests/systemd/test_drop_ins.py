@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.house.pages import ROOT, blocks, section
 
+from .machine import need
 from .service import KEY, TrackerBox
 
 PAGE = ROOT / "docs" / "installing.md"
@@ -19,6 +20,7 @@ def do(box: TrackerBox, commands: str, stdin: str = "") -> str:
 
 
 def test_the_drop_ins_of_the_page_do_what_it_says(box: TrackerBox) -> None:
+    need("curl", "dbus-daemon")
     box.start()
     text = section(PAGE, "## Changes of your own")
     found = {
@@ -66,6 +68,7 @@ def start_again(box: TrackerBox) -> None:
 
 def test_an_interrupted_verb_ends(box: TrackerBox) -> None:
     """Without a terminal nobody but the wrapper can tell it."""
+    need("pgrep", "dbus-daemon")
     box.start()
     box.add("waited-for")
     verb = box.popen("setsid", "tracker", "wait", "waited-for", stdout=subprocess.DEVNULL)
@@ -82,6 +85,7 @@ def units(box: TrackerBox) -> str:
 
 
 def test_several_addresses_are_all_served(box: TrackerBox) -> None:
+    need("curl")
     box.drop_in("[Socket]\nListenStream=127.0.0.1:8080\nListenStream=[::1]:8321\n", "tracker.socket")
     box.drop_in("[Socket]\nListenStream=\nListenStream=127.0.0.1:8333\n", "tracker-admin.socket")
     box.start()
@@ -96,6 +100,7 @@ def test_several_addresses_are_all_served(box: TrackerBox) -> None:
 
 
 def test_the_wrapper_hands_words_input_and_exit_code_over_as_they_are(box: TrackerBox) -> None:
+    need("script", "dbus-daemon")
     box.start()
     words = ["$HOME ${X} $$", "50% %n", "two  words", "'\"\\", "*", "ends in lines\n\n", "$", "gr\u00fcn"]
     for number, word in enumerate(words):

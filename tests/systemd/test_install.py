@@ -9,7 +9,8 @@ import pytest
 from tests.builders import as_body, event, signature
 from tests.house.pages import ROOT, blocks, section
 from tests.systemd.box import Box
-from tests.systemd.newer import NEW, OLD, build_both
+from tests.systemd.machine import need
+from tests.systemd.newer import NEW, OLD
 
 PAGE = ROOT / "docs" / "installing.md"
 CHECKOUT = "/usr/src/tracker"
@@ -34,12 +35,6 @@ THEN = {  # what is tracked when the backup is made
     "7544c0b52ada44fda693a15b1181b5b4-es": "pending",
     "8655d1c63beb55feb704b26c2292c6c5-de": "pending",
 }
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder `dist` with the wheel of this version, and of a newer one with one more migration."""
-    return build_both(tmp_path_factory.mktemp("checkout"))
 
 
 class Operator:
@@ -80,8 +75,9 @@ class Operator:
 
 
 @pytest.fixture
-def operator(bare_box: Box, wheels: Path) -> Operator:
-    for wheel in wheels.iterdir():
+def operator(both_wheels: Path, bare_box: Box) -> Operator:
+    need("curl", "dbus-daemon")
+    for wheel in both_wheels.iterdir():
         bare_box.put(wheel, f"{CHECKOUT}/dist")
     return Operator(bare_box)
 

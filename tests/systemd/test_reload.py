@@ -3,8 +3,6 @@
 import json
 import signal
 
-import pytest
-
 from .service import STATE, TrackerBox, simulator_in
 
 SLOW = 0.2  # requests a second
@@ -68,25 +66,24 @@ def test_a_setting_that_needs_a_restart_is_named(box: TrackerBox) -> None:
     assert box.event("settings reloaded")["changed"] == "TRACKER_RATE_LIMIT"
 
 
-@pytest.mark.parametrize(
-    ("setting", "wrong", "named"),
-    [("rate_limit", "fast", "TRACKER_RATE_LIMIT"), ("poll_min_interval", 100, "TRACKER_POLL_MIN_INTERVAL")],
-)
-def test_a_wrong_value_fails_the_reload_and_the_daemon_is_not_asked(
-    box: TrackerBox, setting: str, wrong: object, named: str
-) -> None:
+def test_a_wrong_value_fails_the_reload_and_the_daemon_is_not_asked(box: TrackerBox) -> None:
     box.start()
     pid = box.main_pid
 
-    box.configure(**{setting: wrong})
-    done = box.run("systemctl", "reload", "tracker.service")
+    box.configure(rate_limit="fast")
+    assert "TRACKER_RATE_LIMIT" in refused_reload(box)
+    box.configure(rate_limit=None, poll_min_interval=100)  # more than the longest interval
+    assert "TRACKER_POLL_MIN_INTERVAL" in refused_reload(box)
 
-    assert done.returncode != 0
-    said = "\n".join(str(record["MESSAGE"]) for record in box.journal())
-    assert named in said
     assert (box.main_pid, box.show("ActiveState")) == (pid, "active")
     assert box.events("settings reloaded") == box.events("settings not reloaded") == []
     assert box.webhook("goes-on").status == 200
+
+
+def refused_reload(box: TrackerBox) -> str:
+    """What the journal says of a reload that has to fail."""
+    assert box.run("systemctl", "reload", "tracker.service").returncode != 0
+    return "\n".join(str(record["MESSAGE"]) for record in box.journal())
 
 
 def test_a_wrong_value_that_reaches_the_daemon_keeps_the_old_one_and_the_status_says_so(

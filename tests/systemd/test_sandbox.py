@@ -1,14 +1,11 @@
 """The unit's sandbox, tried from inside by a program in the daemon's place."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import tracker_box
-from .machine import Installation
 from .service import STATE, TrackerBox
 
 PROBE = Path(__file__).with_name("probe.py").read_text()
@@ -44,13 +41,12 @@ Findings = dict[str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def probed(installation: Installation) -> Iterator[tuple[Findings, Findings]]:
+def probed(module_box: TrackerBox) -> tuple[Findings, Findings]:
     """What the probe found in the service, and what it finds without a sandbox."""
-    with tracker_box(installation) as box:
-        box.write("/opt/tracker/probe.py", PROBE)
-        box.write("/tmp/of-the-host", "seen")
-        box.write("/home/somebody/letter", "seen")
-        yield _as_the_service(box), _as_root(box)
+    module_box.write("/opt/tracker/probe.py", PROBE)
+    module_box.write("/tmp/of-the-host", "seen")
+    module_box.write("/home/somebody/letter", "seen")
+    return _as_the_service(module_box), _as_root(module_box)
 
 
 def _as_the_service(box: TrackerBox) -> Findings:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from .box import Answer
 from .service import ADMIN, PUBLIC, TrackerBox
 
-FAILURES = 12
+FAILURES = 30  # systemd's own limits would be reached after 5 starts, and after 20 by the socket
 
 
 def test_the_first_webhook_starts_the_daemon_and_is_stored(box: TrackerBox) -> None:
@@ -22,24 +22,19 @@ def test_the_first_webhook_starts_the_daemon_and_is_stored(box: TrackerBox) -> N
     assert row["status"] == "success"
 
 
-def test_a_look_at_an_admin_page_starts_the_daemon(box: TrackerBox) -> None:
-    box.listen()
-
-    assert box.request("GET", "/healthz", port=ADMIN).status == 200
-    box.wait_for(lambda: box.show("ActiveState") == "active", why="READY=1")
-
-
-def test_each_listener_serves_its_own_pages_whatever_the_order_of_the_sockets(box: TrackerBox) -> None:
+def test_an_admin_page_starts_the_daemon_and_each_listener_serves_its_own_whatever_their_order(
+    box: TrackerBox,
+) -> None:
     box.systemctl("start", "tracker-admin.socket")
     box.systemctl("start", "tracker.socket")
 
     assert box.request("GET", "/metrics", port=ADMIN).status == 200
+    box.wait_for(lambda: box.show("ActiveState") == "active", why="READY=1")
     assert box.request("GET", "/metrics", port=PUBLIC).status == 404
 
 
 def test_however_often_the_start_fails_the_listener_stays_and_loses_nothing(box: TrackerBox) -> None:
-    box.drop_in("[Service]\nRestartSec=10ms\n")
-    box.configure(rate_limit="fast")
+    box.drop_in("[Service]\nRestartSec=10ms\nExecStart=\nExecStart=false\n")
     box.listen()
     waiting = Asked(lambda: box.webhook("waits", timeout=120))
 
@@ -47,7 +42,7 @@ def test_however_often_the_start_fails_the_listener_stays_and_loses_nothing(box:
         box.connect(PUBLIC).close()  # raises where it is refused
         box.connect(ADMIN).close()
         assert box.show("ActiveState", "tracker.socket") == "active"
-    box.configure(rate_limit=5)
+    box.drop_in("[Service]\nRestartSec=10ms\n")
 
     assert waiting.answer().status == 200
     row = box.row("waits")

@@ -2,8 +2,6 @@
 
 import itertools
 
-import pytest
-
 from .service import DATABASE, STATE, TrackerBox
 
 PRIVATE = "/var/lib/private/tracker"
@@ -46,12 +44,11 @@ def test_a_restart_keeps_what_was_stored(box: TrackerBox) -> None:
     assert row["status"] == "success"
 
 
-@pytest.mark.alone
 def test_a_full_disk_refuses_webhooks_and_nothing_else_and_nothing_acknowledged_is_lost(
     box: TrackerBox,
 ) -> None:
     box.shell(f"mkdir -p -m 700 {PRIVATE}; mount -t tmpfs -o size={ROOM},mode=700 tmpfs {PRIVATE}")
-    box.drop_in("[Service]\nWatchdogSec=3s\n")
+    box.drop_in("[Service]\nWatchdogSec=5s\n")
     box.start()
     first = box.main_pid
     assert box.webhook("before").status == 200

@@ -3,7 +3,6 @@
 import json
 import re
 
-from .box import Box
 from .machine import UNITS
 from .service import TrackerBox
 
@@ -26,11 +25,11 @@ def test_every_hardening_line_has_a_comment_of_its_own() -> None:
     assert len(set(comments)) == len(comments)
 
 
-def test_the_sandbox_is_as_closed_as_promised(bare_box: Box) -> None:
-    bare_box.write("/run/tracker.service", SERVICE)
+def test_the_sandbox_is_as_closed_as_promised(box: TrackerBox) -> None:
+    box.write("/run/tracker.service", SERVICE)
     measure = ("systemd-analyze", "security", "--offline=true", "/run/tracker.service")
 
-    said = bare_box.run(*measure, check=True).stdout
+    said = box.run(*measure, check=True).stdout
 
     [exposure] = re.findall(r"Overall exposure level for tracker.service: ([\d.]+)", said)
     assert float(exposure) <= MOST

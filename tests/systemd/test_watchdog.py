@@ -5,8 +5,8 @@ import pytest
 from .service import TrackerBox
 
 PATIENCE = 2  # seconds of the watchdog
-LONGER = 4  # where it must not fire
-PERIODS = 3
+LONGER = 5  # where it must not fire, however busy the machine
+PERIODS = 2
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,6 @@ def test_a_daemon_that_hangs_is_ended_and_started_again(box: TrackerBox, how: st
     assert box.webhook("after-the-restart").status == 200
 
 
-@pytest.mark.alone
 def test_a_daemon_that_is_well_is_left_alone(box: TrackerBox) -> None:
     box.drop_in(f"[Service]\nWatchdogSec={LONGER}s\n")
     box.start()

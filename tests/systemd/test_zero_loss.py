@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .newer import NEW, build_both
+from .newer import NEW
 from .service import PUBLIC, SECRET, SOCKETS, WEBHOOKS, HeyGen, TrackerBox, simulator_in
 
 pytestmark = pytest.mark.alone
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.alone
 STREAM = Path(__file__).with_name("stream.py")
 STREAM_IN_BOX = "/srv/stream.py"
 RATE = 400
-RESTARTS = 15
+RESTARTS, MANY_RESTARTS = 5, 15
 KILLS = 3
 RESTART_SECONDS = 2  # of the unit
 CUT_OFF = {
@@ -75,8 +75,7 @@ def restart(box: TrackerBox, number: int) -> None:
     assert box.webhook(f"after-{number}", timeout=60).status == 200
 
 
-@pytest.fixture
-def heygen(box: TrackerBox) -> HeyGen:
+def polling(box: TrackerBox) -> HeyGen:
     """tracker runs, and polls translations that do not end while the test lasts."""
     heygen = simulator_in(box, {"running_seconds": 3600})
     box.configure(
@@ -92,15 +91,18 @@ def heygen(box: TrackerBox) -> HeyGen:
     return heygen
 
 
+@pytest.mark.parametrize("restarts", [RESTARTS, pytest.param(MANY_RESTARTS, marks=pytest.mark.long)])
 def test_restarts_and_an_upgrade_lose_no_webhook_and_no_poll(
-    box: TrackerBox, heygen: HeyGen, tmp_path: Path
+    fresh_box: TrackerBox, both_wheels: Path, restarts: int
 ) -> None:
-    put_newer_wheel(box, tmp_path)
+    box, heygen = fresh_box, polling(fresh_box)
+    [newer] = both_wheels.glob(f"*-{NEW}-*.whl")
+    box.put(newer, "/srv/newer")
     with streaming(box, "zero-loss") as sent:
-        for number in range(RESTARTS):
+        for number in range(restarts):
             restart(box, number)
         box.shell("/opt/tracker/bin/pip install --no-deps /srv/newer/*.whl; systemctl daemon-reload")
-        restart(box, RESTARTS)
+        restart(box, restarts)
     box.systemctl("stop", *SOCKETS, "tracker.service")
 
     assert box.run("/opt/tracker/bin/tracker", "--version").stdout == f"tracker {NEW}\n"
@@ -114,7 +116,8 @@ def test_restarts_and_an_upgrade_lose_no_webhook_and_no_poll(
     assert box.restarts == 0
 
 
-def test_a_kill_loses_only_what_was_not_acknowledged(box: TrackerBox, heygen: HeyGen) -> None:
+def test_a_kill_loses_only_what_was_not_acknowledged(box: TrackerBox) -> None:
+    polling(box)
     with streaming(box, "killed") as sent:
         for number in range(KILLS):
             before = box.restarts
@@ -127,11 +130,6 @@ def test_a_kill_loses_only_what_was_not_acknowledged(box: TrackerBox, heygen: He
     assert set(sent.failed.values()) <= CUT_OFF
     assert len(sent.acknowledged) + len(sent.failed) == sent.sent
     assert sent.slowest > RESTART_SECONDS  # whoever came while nobody ran has waited, and was answered
-
-
-def put_newer_wheel(box: TrackerBox, folder: Path) -> None:
-    [wheel] = build_both(folder).glob(f"*-{NEW}-*.whl")
-    box.put(wheel, "/srv/newer")
 
 
 def polls_are_right(box: TrackerBox, heygen: HeyGen, seconds: float) -> None:

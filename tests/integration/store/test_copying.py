@@ -63,12 +63,12 @@ def new_server_url(postgresql: Server) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "server_url"])
+@pytest.fixture(params=["sqlite", "server_url"], ids=["sqlite", "postgresql"])
 def source(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
-@pytest.fixture(params=["new_sqlite", "new_server_url"])
+@pytest.fixture(params=["new_sqlite", "new_server_url"], ids=["sqlite", "postgresql"])
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 

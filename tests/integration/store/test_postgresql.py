@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.builders import NOON, URL, as_body, delivery, event, observation
-from tests.postgres import USER, Server, as_who, find_binaries
+from tests.omissions import leave_out
+from tests.postgres import USER, Server, as_who
 from tracker.domain.cadence import Cadence
 from tracker.domain.status import Source, Status
 from tracker.domain.verdict import judge
@@ -142,11 +143,11 @@ async def test_a_parameter_that_libpq_does_not_know_is_told(postgresql: Server, 
 # A server that goes away
 
 
-async def test_while_the_server_is_away_a_sender_hears_so_in_time_and_then_all_goes_on() -> None:
-    binaries = find_binaries()
-    assert binaries is not None
+async def test_while_the_server_is_away_a_sender_hears_so_in_time_and_then_all_goes_on(
+    postgresql_binaries: Path,
+) -> None:
     loop = asyncio.get_running_loop()
-    with Server(binaries) as server, server.migrated() as name:
+    with Server(postgresql_binaries) as server, server.migrated() as name:
         async with opened(server.url(name)) as store:
             await store.apply([webhook("before")], RULES)
             await asyncio.to_thread(server.stop)
@@ -208,10 +209,7 @@ def pgbouncer(server: Server) -> Iterator[str]:
     """The folder of its socket; two sessions for everybody, handed on after each transaction."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        told = "no PostgreSQL: there is no PgBouncer; Debian has it in the package pgbouncer"
-        if os.environ.get("TRACKER_TEST_POSTGRESQL") == "skip":
-            pytest.skip(told)
-        pytest.fail(f"{told}, and TRACKER_TEST_POSTGRESQL=skip does without", pytrace=False)
+        leave_out("there is no PgBouncer", "apt-get install pgbouncer")
     here = server.folder / "pgbouncer"
     subprocess.run([*as_who(), "mkdir", "--parents", str(here)], check=True)
     (here / "users.txt").write_text(f'"{USER}" ""\n')
