@@ -14,8 +14,6 @@ from tests.postgres import Server, require_binaries
 hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("house")
 
-TESTS = Path(__file__).parent
-
 
 @pytest.fixture(scope="session")
 def postgresql_binaries() -> Path:
@@ -45,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a test uses and where it is decides its markers, so that they need not be remembered."""
+    """What a test uses decides its marker, so that it need not be remembered."""
     for item in items:
         if _uses_postgresql(item):
             item.add_marker("postgresql")

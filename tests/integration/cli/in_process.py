@@ -1,6 +1,7 @@
 """Runs the program inside the test process, with everything of its own that a real process would have."""
 
 import contextlib
+import gc
 import io
 import json
 import logging
@@ -53,6 +54,7 @@ def run(arguments: Sequence[str], stdin: bytes, environment: Mapping[str, str], 
         _own_threads(),
     ):
         code = _exit_code()
+    gc.unfreeze()  # the program may exempt from collection what it imported, for it ends soon
     return Ran(code, _text(out), _text(err))
 
 
