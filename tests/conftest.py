@@ -77,6 +77,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many tests were left out, why, and how to run them too."""
+    if hasattr(terminalreporter.config, "workerinput"):
+        return  # the process that started the workers has all their reports
     reasons = [omissions.reason(report) for report in terminalreporter.getreports("skipped")]
     if (file := terminalreporter.config.getoption("--left-out")) is None:
         for line in omissions.summary(reasons):
