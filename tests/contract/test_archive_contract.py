@@ -401,32 +401,26 @@ async def test_retention_waits_for_a_file_and_takes_its_row_along(database: Data
 # By an index, however many there are
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        partial(sql.claim, now=NOON, limit=2, owner="one", lease=LEASE, of=None),
+async def test_no_question_reads_what_is_archived(database: Database) -> None:
+    """Of 3,000 rows that are archived, and three that are not."""
+    questions: tuple[Callable[[Connection], Any], ...] = (
         partial(reports.counts, limit=10),
         partial(reports.unsettled, patience=5, limit=10),
         partial(reports.missing, patience=5, limit=10),
         reports.oldest_missing,
-    ],
-)
-async def test_no_question_reads_what_is_archived(
-    database: Database, ask: Callable[[Connection], Any]
-) -> None:
-    """Of 3,000 rows that are archived, and three that are not."""
+        partial(sql.claim, now=NOON, limit=2, owner="one", lease=LEASE, of=None),
+    )
     fill(database)
-    plans = []
     with database.engines.writer.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("ANALYZE archived_files")
             connection.exec_driver_sql("ANALYZE translations")
-        for statement in said(connection, ask):
-            plans.append(plan(connection, statement))
-
-    assert plans
-    for one in plans:
-        assert re.search("ix_archived_files_(due|missing)", one), one
+        for ask in questions:
+            statements = said(connection, ask)
+            assert statements
+            for statement in statements:
+                found = plan(connection, statement)
+                assert re.search("ix_archived_files_(due|missing)", found), found
 
 
 def fill(database: Database) -> None:

@@ -165,11 +165,6 @@ async def test_two_pollers_never_poll_the_same(database: Database) -> None:
         (NotFoundError("HTTP 404: not found"), "not_found", "not_found: HTTP 404: not found"),
         (TransientError("HTTP 502"), "unreachable", "unreachable: HTTP 502"),
         (ZeroDivisionError("poison"), "unreachable", "unreachable: unexpected: ZeroDivisionError"),
-        (
-            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
-            "unreachable",
-            "unreachable: unexpected: UnicodeDecodeError",
-        ),
     ],
 )
 async def test_trouble_changes_no_status_and_pushes_the_due_time(
