@@ -243,5 +243,5 @@ def test_a_restore_without_a_backup_changes_nothing(bare_box: Box) -> None:
     ).stderr  # where a line fails, the next one comes all the same
 
     assert said.count("backup: there is none") == 3
-    files = bare_box.shell("find /etc/tracker /var/lib/*tracker* -type f").stdout
+    files = bare_box.shell("find /etc/tracker /var/lib -ipath '*tracker*' -type f").stdout
     assert files == "/etc/tracker/tracker.toml\n"
