@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Server
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import open_engines
 
 from .processes import PROGRAM, Program, Stage
@@ -130,7 +130,7 @@ def test_a_database_without_tables(stage: Stage, postgresql: Server) -> None:
 
 
 def test_a_schema_of_an_older_version(stage: Stage, postgresql: Server, name: str) -> None:
-    older = schema.known_revisions()[-2]
+    older = revisions.known_revisions()[-2]
     stage.done("migrate", "--to", older, database_url=postgresql.url(name))
 
     refused(
