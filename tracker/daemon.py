@@ -12,7 +12,8 @@ import structlog
 from starlette.applications import Starlette
 
 from tracker import logs
-from tracker.core import Core, HeyGen, clock, open_core, open_database
+from tracker.core import Core, HeyGen, open_core
+from tracker.database import clock, open_database
 from tracker.errors import SettingsError, TrackerError
 from tracker.heygen import webhook
 from tracker.opening import Opening

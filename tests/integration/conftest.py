@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tracker.core import Core, open_core, open_database
+from tracker.core import Core, open_core
+from tracker.database import open_database
 from tracker.settings import Settings
 from tracker.store import schema
 

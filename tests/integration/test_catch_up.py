@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import NOON
-from tracker.core import Core, HeyGen, open_core, open_database
+from tracker.core import Core, HeyGen, open_core
+from tracker.database import open_database
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
 from tracker.ports import Clock, Record

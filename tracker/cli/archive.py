@@ -9,15 +9,8 @@ from rich.filesize import decimal
 
 from tracker.archive.archiver import Archiver
 from tracker.cli.archive_view import View, named, view
-from tracker.cli.common import (
-    AsJson,
-    Config,
-    Exit,
-    err,
-    print_json,
-    shown,
-    with_core,
-)
+from tracker.cli.common import AsJson, Config, Exit, err, print_json, shown
+from tracker.cli.core import with_core
 from tracker.core import Core
 from tracker.domain.archive import FileState
 from tracker.domain.status import Status

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown, with_core
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
+from tracker.cli.core import with_core
 from tracker.cli.wait import Timeout, exit_code, follow, has_daemon
 from tracker.core import Core, HeyGen
 from tracker.domain.status import Status
@@ -26,7 +27,6 @@ FLAGS = {
     "title": "--title",
     "callback_id": "--callback-id",
 }
-DRIVE_SECONDS = 1.0
 DRIVE_SECONDS = 0.25
 LONGEST_STOP = 5.0
 

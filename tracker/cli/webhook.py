@@ -1,12 +1,12 @@
 """Verbs of the webhook endpoint at HeyGen: webhook register, status, rotate, remove."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, with_core
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
+from tracker.cli.core import with_core
 from tracker.cli.webhook_desk import NAME, Desk, Done
 from tracker.core import Core
 from tracker.polling.endpoint_watch import ADVICE
@@ -100,14 +100,6 @@ def remove(
     _end(done, f"endpoint {done.endpoint_id} is removed", as_json=as_json)
 
 
-VERBS: dict[Callable[..., Any], str] = {
-    register: "tracker webhook register --url https://tracker.example/webhooks/heygen",
-    status: "tracker webhook status --json",
-    rotate: "tracker webhook rotate",
-    remove: "tracker webhook remove 3f1c0e2b9d4f4a6f8a7b",
-}
-
-
 def _end(done: Done, headline: str, *, as_json: bool) -> None:
     """Tell what was done, a secret that nothing holds yet first of all."""
     if as_json:
@@ -156,3 +148,14 @@ def _print_status(found: dict[str, Any]) -> None:
     for problem in found["problems"]:
         out.print(f"[red]{problem}[/]: ", end="")
         out.print(ADVICE[problem], markup=False)
+
+
+app = typer.Typer(
+    name="webhook", help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich"
+)
+app.command(epilog="Example: tracker webhook register --url https://tracker.example/webhooks/heygen")(
+    register
+)
+app.command(epilog="Example: tracker webhook status --json")(status)
+app.command(epilog="Example: tracker webhook rotate")(rotate)
+app.command(epilog="Example: tracker webhook remove 3f1c0e2b9d4f4a6f8a7b")(remove)
