@@ -1,14 +1,14 @@
 """docs/installing.md fits this version; its commands are run in tests/systemd/test_install.py."""
 
 import re
-import tomllib
 
 from tests.house.pages import ROOT, blocks, rows, section
+from tracker import __version__
 from tracker.store import revisions
 
 PAGE = ROOT / "docs" / "installing.md"
 README = ROOT / "README.md"
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = __version__
 
 
 def commands(text: str) -> list[str]:

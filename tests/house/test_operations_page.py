@@ -23,7 +23,9 @@ COMMON = {"--help", "--json", "--config"}  # told once for all
 def _verbs(group: TyperGroup, before: str = "") -> dict[str, TyperCommand]:
     """Every verb by the words that call it; those of a group follow its own name."""
     verbs: dict[str, TyperCommand] = {}
-    for name, command in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, TyperGroup):
             verbs |= _verbs(command, f"{before}{name} ")
         else:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib import import_module
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -19,6 +18,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.domain.archive import FileState
 from tracker.domain.links import LinkKind
@@ -149,7 +149,7 @@ def _add(connection: Connection, rows: Sequence[dict[str, object]]) -> int:
     """Those that are not there yet; returns how many."""
     if not rows:
         return 0
-    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")  # not the other one's drivers
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = dialect.insert(archived_files).on_conflict_do_nothing().returning(columns.kind)
     return len(connection.execute(new, rows).all())
 
