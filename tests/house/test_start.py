@@ -68,7 +68,7 @@ def _imported(*arguments: str, database: str) -> set[str]:
         (("--version",), VERSION_ONLY, 200),
         (("list",), HEAVY, 600),
         (("list", "--json"), HEAVY | {"rich"}, 550),
-        (("wait", "--help"), HEAVY, 600),
+        (("wait", "--help"), HEAVY, 700),
     ],
 )
 def test_verb_imports_only_what_it_needs(

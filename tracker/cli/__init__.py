@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 import typer.main
-from typer.core import TyperGroup
 
 from tracker import __version__
+from tracker.cli.command import Verb, Verbs
 from tracker.cli.common import Config, err, exit_code, root_options
 from tracker.errors import TrackerError
 
@@ -53,7 +53,7 @@ VERBS = {
 }
 
 
-class VerbGroup(TyperGroup):
+class AllVerbs(Verbs):
     """Imports the module of a verb when it is called, or when all are listed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -76,7 +76,7 @@ def _load(name: str) -> Any:
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
     program = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    program.command(name, epilog=f"Example: {example}")(found)
+    program.command(name, cls=Verb, epilog=f"Example: {example}")(found)
     return typer.main.get_command(program)
 
 
@@ -94,7 +94,7 @@ def _imported(name: str) -> ModuleType:
 
 app = typer.Typer(
     name="tracker",
-    cls=VerbGroup,
+    cls=AllVerbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def archive(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False),
+        typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that has ever succeeded.")] = False,
     again: Annotated[

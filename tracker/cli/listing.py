@@ -26,8 +26,10 @@ LISTED = {
 def list_(
     status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
     attention: Annotated[Attention | None, typer.Option(help="Only those with this flag.")] = None,
-    callback_id: Annotated[str | None, typer.Option(help="Only those with this callback id.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    callback_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those with this callback id.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="COUNT", min=1, help="At most so many.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:

@@ -32,15 +32,25 @@ LONGEST_STOP = 5.0
 
 
 def submit(
-    video_url: Annotated[str | None, typer.Option(help="Where HeyGen finds the video.")] = None,
-    asset_id: Annotated[str | None, typer.Option(help="An asset uploaded to HeyGen (v3 only).")] = None,
-    proofread_id: Annotated[str | None, typer.Option(help="Generate from this proofread.")] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="Translate into this language; repeatable.", show_default=False)
+    video_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where HeyGen finds the video.")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Their title.")] = None,
+    asset_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="An asset uploaded to HeyGen (v3 only).")
+    ] = None,
+    proofread_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Generate from this proofread.")
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LANGUAGE...", help="Translate into this language; repeatable.", show_default=False
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
     callback_id: Annotated[
-        str | None, typer.Option(help="Your own id of these translations; one is made up without it.")
+        str | None,
+        typer.Option(metavar="ID", help="Your own id of these translations; one is made up without it."),
     ] = None,
     field: Annotated[
         list[str] | None,

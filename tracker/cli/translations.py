@@ -18,14 +18,16 @@ from tracker.ports import Record
 from tracker.tracking import poll_request, registration
 
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False)
+    list[str] | None, typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)
 ]
 
 
 def add(
     ids: Ids = None,
-    callback_id: Annotated[str | None, typer.Option(help="Your own id of these translations.")] = None,
-    title: Annotated[str | None, typer.Option(help="Their title.")] = None,
+    callback_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Your own id of these translations.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:

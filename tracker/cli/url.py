@@ -14,7 +14,7 @@ from tracker.file_ports import Link
 
 
 def url(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.")],
     kind: Annotated[LinkKind, typer.Option(help="Which file.")] = LinkKind.VIDEO,
     config: Config = None,
     as_json: AsJson = False,

@@ -25,7 +25,7 @@ Timeout = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="G
 
 def wait(
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False)
+        list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)
     ],
     timeout: Timeout = None,
     config: Config = None,
