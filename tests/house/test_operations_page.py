@@ -7,7 +7,7 @@ import re
 import pytest
 import typer
 from starlette.routing import Route
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from tests.house.pages import OPERATIONS, ROOT, rows, section
 from tracker.cli import app
@@ -78,6 +78,18 @@ def test_the_section_of_a_verb_names_no_flag_that_does_not_exist(verb: str) -> N
     flags = {flag for one in VERBS[verb].params for flag in (*one.opts, *one.secondary_opts)}
 
     assert set(re.findall(r"`?(--[a-z0-9-]+)", text)) - flags <= {"--config"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_shows_no_type_of_python(verb: str) -> None:
+    context = typer.Context(VERBS[verb])
+    parameters = VERBS[verb].get_params(context)
+    shown = [
+        one.display_type_rich(context) for one in parameters if isinstance(one, TyperArgument | TyperOption)
+    ]
+
+    assert shown[-1] == ""  # --help
+    assert [text for text in shown if re.match(r"<(bool|float|int|list|path|str)\b", text or "")] == []
 
 
 def test_only_the_verbs_that_the_page_excepts_have_no_config() -> None:

@@ -85,6 +85,7 @@ def test_verb_imports_no_other_verb(database: str) -> None:
 
     assert {name for name in imported if name.startswith("tracker.cli.")} == {
         "tracker.cli.check_config",
+        "tracker.cli.command",
         "tracker.cli.common",
         "tracker.cli.database",
     }
