@@ -10,7 +10,6 @@ from tracker.cli.database import configure_logs, missing_file, open_existing, re
 from tracker.core import Core, open_core
 from tracker.database import open_database
 from tracker.settings import Settings
-from tracker.store import schema
 from tracker.store.engine import Engines
 
 T = TypeVar("T")
@@ -34,5 +33,7 @@ def open_or_create(settings: Settings) -> Engines:
     is_new = missing_file(settings) is not None
     engines = open_database(settings)
     if is_new:
+        from tracker.store import schema  # and with it alembic
+
         schema.migrate(engines.writer)
     return engines
