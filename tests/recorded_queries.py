@@ -22,7 +22,7 @@ from sqlalchemy import Engine, event
 from tests import store_scenario
 from tests.builders import PAYLOADS
 from tests.postgres import Server, find_binaries
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
 
@@ -162,7 +162,7 @@ def main() -> None:
             with _opened(urls[engine]) as engines:
                 said = record(engines)
                 kept[engine] = {"statements": said.statements, "played": list(said.played)}
-    path = path_of(schema.needed_revision())
+    path = path_of(revisions.needed_revision())
     path.write_text(_readable(kept))
     print(path.name, *(f"{engine}: {len(said['played'])}" for engine, said in kept.items()))
 

@@ -1,23 +1,27 @@
-"""Puts the archive together as the settings say: its place, its limits, the file hosts."""
+"""Puts the archive together as the settings say: its place, its limits, the file hosts.
+
+The client for file hosts and obstore are imported where they are opened: few verbs want them.
+"""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tracker.archive.archiver import ArchiveFigures, Archiver, Limits
 from tracker.archive.bandwidth import Bandwidth
-from tracker.archive.bucket import Bucket, BucketSettings
 from tracker.archive.fetcher import Fetcher
 from tracker.archive.places import Folder, Place
 from tracker.domain.archive import Destination
 from tracker.domain.file_hosts import FileHosts
 from tracker.errors import SettingsError
 from tracker.file_ports import ArchiveStore, Download, Files, Links, Missing
-from tracker.files.client import FileClient
 from tracker.ports import Clock
 from tracker.settings import Settings
 from tracker.store.repository import Repository
+
+if TYPE_CHECKING:
+    from tracker.files.client import FileClient
 
 MOST_MISSING = 10_000  # files that figures count to
 
@@ -38,9 +42,11 @@ class FilesAtNeed:
             await self._client.close()
 
     @property
-    def client(self) -> FileClient:
+    def client(self) -> "FileClient":
         """The one client."""
         if self._client is None:
+            from tracker.files.client import FileClient
+
             self._client = FileClient(self._hosts, max_bytes=self._max_bytes)
         return self._client
 
@@ -97,6 +103,8 @@ async def missing(store: ArchiveStore, now: datetime) -> Missing:
 def _place(settings: Settings, destination: Destination) -> Place:
     if destination.path is not None:
         return Folder(Path(destination.path))
+    from tracker.archive.bucket import Bucket, BucketSettings
+
     spool, access, secret = (
         settings.archive_spool,
         settings.archive_s3_access_key,

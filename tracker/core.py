@@ -1,15 +1,15 @@
 """Puts the parts together that the daemon and the verbs share: store, HeyGen, the one door, the poller."""
 
-import asyncio
 import os
 import socket
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from tracker import logs
 from tracker.archive.archiver import Archiver
 from tracker.archiving import FilesAtNeed, limits_of, missing, open_archiver
+from tracker.database import clock, open_store
 from tracker.domain.cadence import Cadence
 from tracker.domain.retention import Keep
 from tracker.errors import StoreError
@@ -33,23 +33,13 @@ from tracker.polling.renewals import Renewals
 from tracker.ports import Clock, PollerState
 from tracker.retention import Retention
 from tracker.settings import Settings
-from tracker.store.engine import Engines, open_engines
+from tracker.store.engine import Engines
 from tracker.store.repository import Repository
 from tracker.submission import Submissions
 from tracker.tracking import Tracker
 
 STOP_SECONDS = 5.0  # for a file that is complete, and on its way into its place
 HEYGEN_API = "heygen_api"  # under this name it is remembered which API the account speaks
-
-
-def clock() -> datetime:
-    """Now, aware and UTC."""
-    return datetime.now(UTC)
-
-
-def open_database(settings: Settings) -> Engines:
-    """The engines of the settings' database; nothing is connected yet."""
-    return open_engines(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +139,7 @@ async def open_core(
 
     `files` are the file hosts; without them no link is checked before it is given.
     """
-    repository = Repository(engines, clock)
-    stack.push_async_callback(asyncio.to_thread, repository.close)
-    repository.open()
+    repository = await open_store(engines, stack, clock)
     metrics = Metrics()
     cadence = _cadence(settings)
     tracker = Tracker(repository, cadence, metrics)

@@ -12,7 +12,8 @@ import structlog
 from starlette.applications import Starlette
 
 from tracker import logs
-from tracker.core import Core, HeyGen, clock, open_core, open_database
+from tracker.core import Core, HeyGen, open_core
+from tracker.database import clock, open_database
 from tracker.errors import SettingsError, TrackerError
 from tracker.heygen import webhook
 from tracker.opening import Opening
@@ -109,8 +110,10 @@ class Daemon:
 
     async def _serve(self, core: Core) -> None:
         """Everything between the store's opening and its closing."""
-        self._hub = Hub(core.repository)
-        servers = self._servers(core)
+        hub = Hub(core.repository)
+        public = self._listeners("public", self._settings.listen)
+        admin = self._listeners("admin", self._settings.admin_listen)
+        servers = self._servers(core, hub, public, admin)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
         }
@@ -127,13 +130,13 @@ class Daemon:
         await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
             await self._tell_up(core, servers, vitals)
-        reloads = asyncio.create_task(self._reload_at_will(core, vitals))
+        reloads = asyncio.create_task(self._reload_at_will(core, vitals, hub, admin))
         await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
         for part in (watch, reloads):
             if part.done() and (error := part.exception()) is not None:
                 self._failure = f"{part.get_name()}: {error}"
             part.cancel()
-        await self._end(core, servers, serving, ticker)
+        await self._end(core, hub, servers, serving, ticker)
 
     def _tick(self, core: Core, ticker: Ticker, vitals: Vitals) -> None:
         ticker.every(TICK_SECONDS, "poll", core.poller.tick)
@@ -157,6 +160,7 @@ class Daemon:
     async def _end(
         self,
         core: Core,
+        hub: Hub,
         servers: list[Server],
         serving: Mapping[str, asyncio.Task[None]],
         ticker: Ticker,
@@ -175,7 +179,7 @@ class Daemon:
         if core.archive is not None:
             ends.append(core.archive.stop(patience=patience / 8))  # and as long again
         await asyncio.gather(*ends)
-        await self._hub.close()  # or the admin server would wait for every page that is open
+        await hub.close()  # or the admin server would wait for every page that is open
         await asyncio.gather(*(server.stop() for server in servers))
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
         if core.heygen is not None:
@@ -194,13 +198,15 @@ class Daemon:
 
     # Reloading
 
-    async def _reload_at_will(self, core: Core, vitals: Vitals) -> None:
+    async def _reload_at_will(
+        self, core: Core, vitals: Vitals, hub: Hub, admin: Sequence[socket.socket]
+    ) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
             self._manager.reloading()
             try:
-                await self._take_over(core)
+                await self._take_over(core, hub, admin)
             except TrackerError as error:
                 log.error("settings not reloaded", error=str(error), advice="the old ones go on")
                 vitals.trouble = "settings not reloaded: a new value is wrong"
@@ -210,30 +216,30 @@ class Daemon:
                 await vitals.tell_status()
             self._manager.ready()
 
-    async def _take_over(self, core: Core) -> None:
+    async def _take_over(self, core: Core, hub: Hub, admin: Sequence[socket.socket]) -> None:
         """Read the settings anew and go on with what can change without a restart; raises SettingsError."""
         if self._read is None:
             return
         reload = core.settings.reloaded(await asyncio.to_thread(self._read))
         if reload.settings.admin_token is None:
-            self._check_open(self._admin_listeners)
+            self._check_open(admin)
         core.adopt(reload.settings)
         logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
         if "admin_token" in reload.applied:
-            self._hub.end_streams()  # they were let in by the old one
+            hub.end_streams()  # they were let in by the old one
         log.info("settings reloaded", changed=_variables(reload.applied) or "none")
         if reload.waiting:
             log.warning("settings wait for a restart", changed=_variables(reload.waiting))
 
     # The listeners
 
-    def _servers(self, core: Core) -> list[Server]:
+    def _servers(
+        self, core: Core, hub: Hub, public: Sequence[socket.socket], admin: Sequence[socket.socket]
+    ) -> list[Server]:
         half = self._settings.stop_timeout / 2
-        public = self._listeners("public", self._settings.listen)
-        self._admin_listeners = admin = self._listeners("admin", self._settings.admin_listen)
         return [
             Server("webhooks", self._public_app(core), public, stop_seconds=half, keep_alive=False),
-            Server("admin", self._admin_app(core, admin), admin, stop_seconds=half),
+            Server("admin", self._admin_app(core, hub, admin), admin, stop_seconds=half),
         ]
 
     def _listeners(self, name: str, address: Address) -> Sequence[socket.socket]:
@@ -260,7 +266,7 @@ class Daemon:
         )
         return create_public_app(receiver)
 
-    def _admin_app(self, core: Core, listeners: Sequence[socket.socket]) -> Starlette:
+    def _admin_app(self, core: Core, hub: Hub, listeners: Sequence[socket.socket]) -> Starlette:
         if core.settings.admin_token is None:
             self._check_open(listeners)
         admin = Admin(
@@ -269,7 +275,7 @@ class Daemon:
             clock,
             lambda: core.polling,
             core.exposition,
-            self._hub,
+            hub,
             core.links.working,
         )
         return create_admin_app(

@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 
 from tracker.errors import SchemaError, StoreError
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import Engines
 from tracker.systemd import Manager
 
@@ -44,7 +44,7 @@ class Opening:
         latest, pause = loop.time() + self._patience, FIRST_PAUSE
         while not self._stop.is_set():
             try:
-                await asyncio.to_thread(schema.check, engines.reader)
+                await asyncio.to_thread(revisions.check, engines.reader)
             except SchemaError:  # it answers, and waiting does not help
                 raise
             except StoreError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tracker.cli.common import configure_logs
+from tracker.cli.database import configure_logs
 from tracker.core import Core
 from tracker.daemon import Daemon
 from tracker.polling.scheduler import Ticker

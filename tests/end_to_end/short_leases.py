@@ -4,7 +4,7 @@ import asyncio
 import sys
 from datetime import timedelta
 
-from tracker.cli.common import configure_logs
+from tracker.cli.database import configure_logs
 from tracker.core import Core
 from tracker.daemon import Daemon
 from tracker.polling.pace import Pace

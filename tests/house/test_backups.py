@@ -14,7 +14,7 @@ from sqlalchemy import text
 from tests.copies import contents, fill, sqlite_database
 from tests.house.pages import DATABASE, blocks, section
 from tests.postgres import Server
-from tracker.store import schema
+from tracker.store import revisions
 from tracker.store.engine import open_engines
 
 SQLITE, POSTGRESQL = blocks(section(DATABASE, "## Backup"), "sh")
@@ -41,7 +41,7 @@ def test_a_sqlite_backup_is_one_moment_while_others_write(
     restored = f"sqlite:///{tmp_path / 'tracker-backup.db'}"
     assert contents(restored) == before
     engines = open_engines(restored)
-    schema.check(engines.reader)
+    revisions.check(engines.reader)
     engines.dispose()
 
 
@@ -70,5 +70,5 @@ def test_a_dump_of_postgresql_is_restored_whole(postgresql: Server, tracker: str
     assert postgresql.execute(NEXT, "tracker_restored") == [(41,)]
     assert postgresql.execute("SELECT open FROM tracker_health", "tracker_restored") == [(7,)]
     engines = open_engines(restored)
-    schema.check(engines.reader)
+    revisions.check(engines.reader)
     engines.dispose()

@@ -1,14 +1,14 @@
 """docs/installing.md fits this version; its commands are run in tests/systemd/test_install.py."""
 
 import re
-import tomllib
 
 from tests.house.pages import ROOT, blocks, rows, section
-from tracker.store import schema
+from tracker import __version__
+from tracker.store import revisions
 
 PAGE = ROOT / "docs" / "installing.md"
 README = ROOT / "README.md"
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+VERSION = __version__
 
 
 def commands(text: str) -> list[str]:
@@ -39,9 +39,9 @@ def test_a_rollback_goes_to_the_schema_of_this_version() -> None:
     text = section(PAGE, "## Rollback")
 
     assert re.findall(rf"^\| {re.escape(VERSION)} \| `(\w+)` \|$", text, re.MULTILINE) == [
-        schema.needed_revision()
+        revisions.needed_revision()
     ]
-    assert f"tracker migrate --to {schema.needed_revision()}" in commands(text)
+    assert f"tracker migrate --to {revisions.needed_revision()}" in commands(text)
 
 
 def test_the_troubleshooting_names_the_exit_codes_of_a_service_that_does_not_start() -> None:

@@ -1,11 +1,21 @@
 """Each migration after the first two keeps the house rules, which its template tells."""
 
+from alembic.script import ScriptDirectory
+
 from tests.house.pages import ROOT
 from tests.migration_rules import broken_rules
-from tracker.store import migration_plan, schema
+from tracker.store import migration_plan, revisions, schema
 
-KNOWN = schema.known_revisions()
+KNOWN = revisions.known_revisions()
 FREE = ("0001", "0002")  # made before anybody had a large table
+
+
+def test_files_of_migrations_are_named_for_their_revisions() -> None:
+    """The names alone tell a verb which schema it needs."""
+    scripts = ScriptDirectory.from_config(schema.migrations_config())
+
+    assert scripts.get_current_head() == KNOWN[-1]
+    assert [script.revision for script in scripts.walk_revisions()] == KNOWN[::-1]
 
 
 def test_no_migration_on_postgresql_stops_the_daemons() -> None:

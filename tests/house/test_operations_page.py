@@ -7,7 +7,7 @@ import re
 import pytest
 import typer
 from starlette.routing import Route
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from tests.house.pages import OPERATIONS, ROOT, rows, section
 from tracker.cli import app
@@ -23,7 +23,9 @@ COMMON = {"--help", "--json", "--config"}  # told once for all
 def _verbs(group: TyperGroup, before: str = "") -> dict[str, TyperCommand]:
     """Every verb by the words that call it; those of a group follow its own name."""
     verbs: dict[str, TyperCommand] = {}
-    for name, command in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, TyperGroup):
             verbs |= _verbs(command, f"{before}{name} ")
         else:
@@ -72,6 +74,18 @@ def test_the_section_of_a_verb_names_its_flags_alone_and_shows_an_example() -> N
         assert {flag for flag in flags - COMMON if flag not in text} == set(), verb
         assert named - flags - others <= {"--config"}, verb
         assert "```console" in text, verb
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_shows_no_type_of_python(verb: str) -> None:
+    context = typer.Context(VERBS[verb])
+    parameters = VERBS[verb].get_params(context)
+    shown = [
+        one.display_type_rich(context) for one in parameters if isinstance(one, TyperArgument | TyperOption)
+    ]
+
+    assert shown[-1] == ""  # --help
+    assert [text for text in shown if re.match(r"<(bool|float|int|list|path|str)\b", text or "")] == []
 
 
 def test_only_the_verbs_that_the_page_excepts_have_no_config() -> None:

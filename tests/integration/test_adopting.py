@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tracker.core import Core, clock
+from tracker.core import Core
+from tracker.database import clock
 from tracker.domain.retention import Keep
 from tracker.polling.gate import Reason
 from tracker.settings import Settings

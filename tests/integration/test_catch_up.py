@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from tests.builders import NOON
 from tests.databases import write_migrated
-from tracker.core import Core, HeyGen, open_core, open_database
+from tracker.core import Core, HeyGen, open_core
+from tracker.database import open_database
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
 from tracker.ports import Clock, Record

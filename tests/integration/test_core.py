@@ -2,7 +2,8 @@
 
 import pytest
 
-from tracker.core import HEYGEN_API, clock
+from tracker.core import HEYGEN_API
+from tracker.database import clock
 from tracker.tracking import registration
 
 from .conftest import Open

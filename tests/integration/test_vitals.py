@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tracker.core import Core, clock
+from tracker.core import Core
+from tracker.database import clock
 from tracker.polling.gate import Reason
 from tracker.polling.scheduler import Ticker
 from tracker.systemd import Manager

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tracker import systemd, vitals
-from tracker.cli.common import configure_logs
+from tracker.cli.database import configure_logs
 from tracker.core import Core
 from tracker.daemon import Daemon
 from tracker.polling.scheduler import Ticker

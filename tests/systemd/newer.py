@@ -32,8 +32,8 @@ def build_both(folder: Path) -> Path:
     """The folder with the wheel of this version, and of the newer one."""
     build(copy_of_the_tree(folder / OLD), folder / "dist")
     newer = copy_of_the_tree(folder / NEW)
-    project = newer / "pyproject.toml"
-    project.write_text(project.read_text().replace(f'version = "{OLD}"', f'version = "{NEW}"'))
+    package = newer / "tracker" / "__init__.py"
+    package.write_text(package.read_text().replace(f'__version__ = "{OLD}"', f'__version__ = "{NEW}"'))
     [*_, last] = sorted((newer / "migrations" / "versions").glob("*.py"))
     (last.parent / "9001_priority.py").write_text(FURTHER_MIGRATION.format(before=last.name[:4]))
     build(newer, folder / "dist")

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from contextlib import redirect_stderr
 from typing import Any
 
@@ -189,4 +191,32 @@ log.warning("warning after"); log.error("error after learnt-later")
         "debug after *** ***",
         "library after ***",
         "error after ***",
+    ]
+
+
+AT_NEED = """
+import logging, sys
+from functools import partial
+from pathlib import Path
+from tracker.cli.database import LogsAtNeed, configure_logs
+from tracker.settings import load
+loaded = load(environ={"TRACKER_HEYGEN_API_KEY": "hunter2-key", "TRACKER_LOG_FORMAT": "json"})
+at_need = LogsAtNeed(partial(configure_logs, loaded, level="warning"))
+logging.basicConfig(handlers=[at_need], level=logging.WARNING, force=True)
+logging.getLogger("library").info("no trouble")
+assert "structlog" not in sys.modules
+logging.getLogger("sqlalchemy.pool").error("raised as well")
+logging.getLogger("library").warning("key hunter2-key at https://files.example/a?Signature=abc")
+logging.getLogger("library").error("again")
+"""
+
+
+def test_logs_that_are_configured_at_the_first_record_lose_none_and_hide_secrets() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", AT_NEED], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert [json.loads(line)["event"] for line in ran.stderr.splitlines()] == [
+        "key *** at https://files.example/a?...",
+        "again",
     ]

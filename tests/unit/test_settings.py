@@ -290,7 +290,17 @@ WRONG: dict[str, list[str]] = {
         '{"a": 1}',
     ],
     "file_hosts_unsafe": ["127.0.0.1:8399", '["127.0.0.1"]', '["http://127.0.0.1:8399"]', '["x:0"]'],
-    "archive_max_bytes": ["0", "-1", "1.5GB", "20gib", "20XB", "many", "99999999999999GB"],
+    "archive_max_bytes": [
+        "0",
+        "-1",
+        "1.5GB",
+        "1,5GB",
+        "20GiB/s",
+        "20gib",
+        "20XB",
+        "many",
+        "99999999999999GB",
+    ],
     "archive": [
         "archive",
         "./archive",

@@ -1,30 +1,100 @@
 """`tracker`: its verbs, and the only room that prints."""
 
+import gc
 import sys
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from importlib import import_module
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
+import typer.main
 
-from tracker.cli import common, demo, service, translations, webhook
-from tracker.cli.archive import archive
-from tracker.cli.common import Config, err, exit_code
-from tracker.cli.copy_database import copy_database
-from tracker.cli.discover import discover
-from tracker.cli.simulate import simulate
-from tracker.cli.submit import submit
-from tracker.cli.units import units
-from tracker.cli.url import url
+from tracker import __version__
+from tracker.cli.command import Verb, Verbs
+from tracker.cli.common import Config, err, exit_code, root_options
 from tracker.errors import TrackerError
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong input or setting, 3 database, address or HeyGen not available, "
     "4 time-out."
 )
+# Each verb's function by name, for a start imports no other verb, and its example.
+VERBS = {
+    "run": ("service:run", "tracker run --config /etc/tracker/tracker.toml"),
+    "migrate": ("migrate:migrate", "tracker migrate"),
+    "copy-database": (
+        "copy_database:copy_database",
+        "tracker copy-database --to postgresql://tracker@db.example/tracker",
+    ),
+    "submit": (
+        "submit:submit",
+        'tracker submit --video-url https://example.com/talk.mp4 --language "Spanish (Spain)"',
+    ),
+    "add": (
+        "translations:add",
+        "tracker add 7544c0b52ada44fda693a15b1181b5b4-es --callback-id order-42",
+    ),
+    "list": ("listing:list_", "tracker list --status failed --json"),
+    "show": ("listing:show", "tracker show 7544c0b52ada44fda693a15b1181b5b4-es"),
+    "wait": ("wait:wait", "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600"),
+    "poll": ("translations:poll", "tracker poll"),
+    "url": ("url:url", "tracker url 7544c0b52ada44fda693a15b1181b5b4-es --kind captions"),
+    "archive": ("archive:archive", "tracker archive 7544c0b52ada44fda693a15b1181b5b4-es"),
+    "discover": ("discover:discover", "tracker discover --adopt prefix:order-"),
+    "reopen": ("translations:reopen", "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es"),
+    "check-config": ("check_config:check_config", "TRACKER_RATE_LIMIT=2 tracker check-config"),
+    "units": ("units:units", "tracker units /etc/systemd/system"),
+    "simulate": (
+        "simulate:simulate",
+        "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s",
+    ),
+    "demo": ("demo:demo", "tracker demo"),
+    "webhook": ("webhook:app", ""),
+}
+
+
+class AllVerbs(Verbs):
+    """Imports the module of a verb when it is called, or when all are listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every verb, in the order of the help."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb of this name. For a name that is none all are loaded: typer looks for a similar one."""
+        for name in [cmd_name] if cmd_name in VERBS else VERBS:
+            if name not in self.commands:
+                self.add_command(_load(name), name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _load(name: str) -> Any:
+    """The command `name`, made by typer from its function."""
+    place, example = VERBS[name]
+    module, _, attribute = place.partition(":")
+    found = getattr(_imported(f"tracker.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    program = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    program.command(name, cls=Verb, epilog=f"Example: {example}")(found)
+    return typer.main.get_command(program)
+
+
+def _imported(name: str) -> ModuleType:
+    """The module of a verb. What it brings stays to the end: no garbage to look for in it.
+
+    At its exit Python would look for some, and that takes a quarter of the time of `tracker list`.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    module = import_module(name)
+    gc.freeze()
+    return module
+
 
 app = typer.Typer(
     name="tracker",
+    cls=AllVerbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -35,7 +105,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tracker {version('heygen-tracker')}")
+        typer.echo(f"tracker {__version__}")
         raise typer.Exit
 
 
@@ -47,40 +117,7 @@ def root(
     ] = False,
 ) -> None:
     """Keeps your HeyGen video translations right in SQL, from webhooks and from polling."""
-    common.root_options.config = config
-
-
-VERBS: dict[Callable[..., Any], str] = {
-    service.run: "tracker run --config /etc/tracker/tracker.toml",
-    service.migrate: "tracker migrate",
-    copy_database: "tracker copy-database --to postgresql://tracker@db.example/tracker",
-    submit: 'tracker submit --video-url https://example.com/talk.mp4 --language "Spanish (Spain)"',
-    translations.add: "tracker add 7544c0b52ada44fda693a15b1181b5b4-es --callback-id order-42",
-    translations.list_: "tracker list --status failed --json",
-    translations.show: "tracker show 7544c0b52ada44fda693a15b1181b5b4-es",
-    translations.wait: "tracker wait 7544c0b52ada44fda693a15b1181b5b4-es --timeout 3600",
-    translations.poll: "tracker poll",
-    url: "tracker url 7544c0b52ada44fda693a15b1181b5b4-es --kind captions",
-    archive: "tracker archive 7544c0b52ada44fda693a15b1181b5b4-es",
-    discover: "tracker discover --adopt prefix:order-",
-    translations.reopen: "tracker reopen 7544c0b52ada44fda693a15b1181b5b4-es",
-    service.check_config: "TRACKER_RATE_LIMIT=2 tracker check-config",
-    units: "tracker units /etc/systemd/system",
-    simulate: "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s",
-    demo.demo: "tracker demo",
-}
-
-
-def add_verbs(program: typer.Typer, verbs: Mapping[Callable[..., Any], str]) -> None:
-    """Each verb under its function's name, with its example."""
-    for verb, example in verbs.items():
-        program.command(verb.__name__.rstrip("_").replace("_", "-"), epilog=f"Example: {example}")(verb)
-
-
-add_verbs(app, VERBS)
-webhook_app = typer.Typer(name="webhook", help=webhook.HELP, no_args_is_help=True, rich_markup_mode="rich")
-add_verbs(webhook_app, webhook.VERBS)
-app.add_typer(webhook_app)
+    root_options.config = config
 
 
 def main() -> None:

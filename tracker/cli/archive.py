@@ -9,15 +9,8 @@ from rich.filesize import decimal
 
 from tracker.archive.archiver import Archiver
 from tracker.cli.archive_view import View, named, view
-from tracker.cli.common import (
-    AsJson,
-    Config,
-    Exit,
-    err,
-    print_json,
-    shown,
-    with_core,
-)
+from tracker.cli.common import AsJson, Config, Exit, err, print_json, shown
+from tracker.cli.core import with_core
 from tracker.core import Core
 from tracker.domain.archive import FileState
 from tracker.domain.status import Status
@@ -36,7 +29,7 @@ Row = dict[str, Any]
 def archive(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False),
+        typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that has ever succeeded.")] = False,
     again: Annotated[

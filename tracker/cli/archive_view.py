@@ -76,7 +76,7 @@ class Bars(View):
             TextColumn("{task.fields[amount]}", justify="right"),
             TextColumn("{task.fields[speed]}", justify="right"),
             TimeRemainingColumn(),
-            console=out,
+            console=out.console,
             redirect_stderr=sys.stderr.isatty(),
         )
         self._bars: dict[int, TaskID] = {}

@@ -1,35 +1,58 @@
-"""What the verbs share: options, exit codes, the way to the database, tables and JSON."""
+"""What the verbs share: options, exit codes, consoles, tables and JSON."""
 
-import asyncio
 import json
-import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from tracker import logs, systemd
-from tracker.core import Core, open_core, open_database
-from tracker.errors import InputError, StoreError, TrackerError
-from tracker.settings import Loaded, Settings, load
-from tracker.store import schema
-from tracker.store.engine import parse_url, sqlite_path
+from tracker.errors import InputError, TrackerError
 
-T = TypeVar("T")
+if TYPE_CHECKING:  # imported where something is printed: JSON needs none of it
+    from rich.console import Console
 
 PIPED_WIDTH = 160  # a pipe or a file has no width of its own, and 80 columns would fold ids
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Stream:
+    """Standard output or standard error, for people; rich's console is made when it is first needed."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+        self._stream: TextIO | None = None
+        self._console: Console | None = None
+
+    @property
+    def console(self) -> "Console":
+        """The console of the stream that is there now, as wide as that."""
+        stream = sys.stderr if self._stderr else sys.stdout
+        stream = getattr(stream, "rich_proxied_file", stream)  # while rich draws, its proxy stands there
+        if self._console is None or self._stream is not stream:
+            self._stream, self._console = stream, self._open(stream)
+        return self._console
+
+    def _open(self, stream: TextIO) -> "Console":
+        from rich.console import Console
+
+        width = None if self._stderr or stream.isatty() else PIPED_WIDTH
+        return Console(stderr=self._stderr, highlight=False, soft_wrap=True, width=width)
+
+    @property
+    def is_terminal(self) -> bool:
+        """False for pipes and files."""
+        return self.console.is_terminal
+
+    def print(self, *values: object, **options: Any) -> None:
+        """See rich's `Console.print`."""
+        self.console.print(*values, **options)
+
+
+out, err = Stream(), Stream(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Config = Annotated[
@@ -64,47 +87,6 @@ class RootOptions:
 root_options = RootOptions()
 
 
-def read_settings(config: Path | None) -> Loaded:
-    """The settings, with a word on standard error about names that mean nothing; raises SettingsError."""
-    loaded = load(config or root_options.config)
-    for name in loaded.unknown:
-        err.print(f"[yellow]warning:[/] {name} is no setting of tracker; `tracker check-config` lists them")
-    for name in loaded.empty:
-        err.print(f"[yellow]warning:[/] the credential {name} is empty, and counts as not set")
-    return loaded
-
-
-def configure_logs(loaded: Loaded, *, level: str | None = None, as_json: bool = False) -> None:
-    """Log as the settings say; verbs for people name a `level`, so that only trouble shows."""
-    settings, journal = loaded.settings, systemd.writes_to_journal(os.environ)
-    logs.configure(
-        level=level or settings.log_level,
-        as_json=as_json or settings.log_format == "json" or (settings.log_format == "auto" and journal),
-        journal=journal,
-        secrets=settings.secret_values(),
-    )
-
-
-def with_core(config: Path | None, work: Callable[[Core], Awaitable[T]], *, create: bool = False) -> T:
-    """Run `work` on the settings' database. `create`: a SQLite file that is not there yet is made."""
-    loaded = read_settings(config)
-    configure_logs(loaded, level="warning")
-    return asyncio.run(_with_core(loaded.settings, work, create=create))
-
-
-async def _with_core(settings: Settings, work: Callable[[Core], Awaitable[T]], *, create: bool) -> T:
-    path = sqlite_path(parse_url(settings.database_url.get_secret_value()))
-    if path is not None and not path.exists() and not create:
-        raise StoreError(
-            f"there is no database at {path}; `tracker migrate` makes it, TRACKER_DATABASE_URL names another"
-        )
-    engines = open_database(settings)
-    if path is not None and not path.exists():
-        schema.migrate(engines.writer)
-    async with AsyncExitStack() as stack:
-        return await work(await open_core(settings, engines, stack))
-
-
 def print_json(value: object) -> None:
     """One JSON document; times are ISO 8601 in UTC."""
     json.dump(value, sys.stdout, default=_plain, ensure_ascii=False, indent=2)
@@ -117,6 +99,8 @@ def _plain(value: object) -> str:
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """A table with these headings, each showing the row's column of that name."""
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in columns:
         table.add_column(heading, overflow="fold")
@@ -127,6 +111,8 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -
 
 def shown(value: object, name: str = "") -> str:
     """A cell's text, safe from rich's markup."""
+    from rich.markup import escape
+
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -10,17 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracker.cli.common import (
-    AsJson,
-    Config,
-    configure_logs,
-    err,
-    out,
-    print_json,
-    print_table,
-    read_settings,
-    shown,
-)
+from tracker.cli.common import AsJson, Config, err, out, print_json, print_table, shown
+from tracker.cli.database import configure_logs, read_settings
 from tracker.errors import InputError, SettingsError
 from tracker.store.copying import Copied, Step
 from tracker.store.copying import copy_database as copy
@@ -95,7 +86,7 @@ def _progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=err,
+        console=err.console,
         transient=True,
     )
 

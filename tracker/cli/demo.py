@@ -33,7 +33,9 @@ ROWS = """
 
 
 def demo(
-    directory: Annotated[Path, typer.Option(help="Where the database and the logs are put.")] = Path(".demo"),
+    directory: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the database and the logs are put.")
+    ] = Path(".demo"),
     as_json: AsJson = False,
 ) -> None:
     """See it work, without an API key: translations that end while webhooks are lost, late and doubled.

@@ -125,7 +125,7 @@ class LiveTable:
     """A table that moves with the database."""
 
     def __init__(self) -> None:
-        self._live = Live(console=out, auto_refresh=False, transient=True)
+        self._live = Live(console=out.console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> None:
         self._live.start()

@@ -9,7 +9,7 @@ import typer
 from tracker.errors import InputError
 from tracker.simulator.app import DEFAULT_KEY, create_app
 from tracker.simulator.delivery import Endpoint, SignatureHeader
-from tracker.simulator.scenario import LinkExpiry, RetiredAnswer, load_scenario
+from tracker.simulator.scenario import LinkExpiry, RetiredAnswer, Scenario, load_scenario
 from tracker.simulator.server import base_url, serve
 
 FAULTS = "What goes wrong (rates from 0 to 1)"
@@ -19,21 +19,29 @@ VERSIONS = "The versions of its API"
 
 
 def simulate(
-    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8399",
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where it listens; port 0 takes a free one.")
+    ] = "127.0.0.1:8399",
     webhook_url: Annotated[
-        str | None, typer.Option(help="Where webhooks go, e.g. http://127.0.0.1:8321/webhooks/heygen.")
+        str | None,
+        typer.Option(metavar="URL", help="Where webhooks go, e.g. http://127.0.0.1:8321/webhooks/heygen."),
     ] = None,
     webhook_secret: Annotated[
-        str | None, typer.Option(help="Signs the webhooks; without it they are not signed.")
+        str | None, typer.Option(metavar="SECRET", help="Signs the webhooks; without it they are not signed.")
     ] = None,
     signature_header: Annotated[
         SignatureHeader, typer.Option(help="The header that carries the signature.")
     ] = "Signature",
-    api_key: Annotated[list[str] | None, typer.Option(help=f"A valid key. [default: {DEFAULT_KEY}]")] = None,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY...", help=f"A valid key; repeatable.  \\[default: {DEFAULT_KEY}]"),
+    ] = None,
     scenario: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML or JSON; flags win over it.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed tells the same story.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="The same seed tells the same story.")
+    ] = None,
     pending_seconds: Annotated[
         str | None, typer.Option(metavar="MIN,MAX", help="Time in the queue.", rich_help_panel=TIMES)
     ] = None,
@@ -47,28 +55,30 @@ def simulate(
         str | None, typer.Option(metavar="MIN,MAX", help="Delay of status answers.", rich_help_panel=TIMES)
     ] = None,
     failure_rate: Annotated[
-        float | None, typer.Option(help="Translations that fail.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Translations that fail.", rich_help_panel=FAULTS)
     ] = None,
     url_delay_rate: Annotated[
-        float | None, typer.Option(help="Successes whose url comes later.", rich_help_panel=FAULTS)
+        float | None,
+        typer.Option(metavar="RATE", help="Successes whose url comes later.", rich_help_panel=FAULTS),
     ] = None,
     webhook_lost: Annotated[
-        float | None, typer.Option(help="Webhooks never sent.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Webhooks never sent.", rich_help_panel=FAULTS)
     ] = None,
     webhook_doubled: Annotated[
-        float | None, typer.Option(help="Webhooks sent twice.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Webhooks sent twice.", rich_help_panel=FAULTS)
     ] = None,
     webhook_late: Annotated[
-        float | None, typer.Option(help="Webhooks held back.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Webhooks held back.", rich_help_panel=FAULTS)
     ] = None,
     webhook_reordered: Annotated[
-        float | None, typer.Option(help="Webhooks overtaken by another's.", rich_help_panel=FAULTS)
+        float | None,
+        typer.Option(metavar="RATE", help="Webhooks overtaken by another's.", rich_help_panel=FAULTS),
     ] = None,
     error_rate: Annotated[
-        float | None, typer.Option(help="Broken status answers.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Broken status answers.", rich_help_panel=FAULTS)
     ] = None,
     not_found_rate: Annotated[
-        float | None, typer.Option(help="Ids unknown at first.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Ids unknown at first.", rich_help_panel=FAULTS)
     ] = None,
     event_log_complete: Annotated[
         bool | None, typer.Option(help="Lost webhooks are in the event log.", rich_help_panel=FAULTS)
@@ -91,7 +101,10 @@ def simulate(
         str | None, typer.Option(metavar="MIN,MAX", help="Size of a video.", rich_help_panel=FILES)
     ] = None,
     file_error_rate: Annotated[
-        float | None, typer.Option(help="Files that come broken, late or not at all.", rich_help_panel=FILES)
+        float | None,
+        typer.Option(
+            metavar="RATE", help="Files that come broken, late or not at all.", rich_help_panel=FILES
+        ),
     ] = None,
     link_expiry: Annotated[
         LinkExpiry | None, typer.Option(help="How links say until when they work.", rich_help_panel=FILES)
@@ -110,30 +123,7 @@ def simulate(
     Then let the daemon use it: TRACKER_HEYGEN_BASE_URL=http://127.0.0.1:8399
     TRACKER_HEYGEN_API_KEY=simulator-key TRACKER_WEBHOOK_SECRET=s3cret tracker run
     """
-    flags: dict[str, object] = {
-        "seed": seed,
-        "pending_seconds": pending_seconds,
-        "running_seconds": running_seconds,
-        "late_seconds": late_seconds,
-        "latency_seconds": latency_seconds,
-        "failure_rate": failure_rate,
-        "url_delay_rate": url_delay_rate,
-        "webhook_lost": webhook_lost,
-        "webhook_doubled": webhook_doubled,
-        "webhook_late": webhook_late,
-        "webhook_reordered": webhook_reordered,
-        "error_rate": error_rate,
-        "not_found_rate": not_found_rate,
-        "event_log_complete": event_log_complete,
-        "v2_deprecated": v2_deprecated,
-        "retire_v2_after_seconds": retire_v2_after_seconds,
-        "retired_answer": retired_answer,
-        "serve_files": serve_files,
-        "file_bytes": file_bytes,
-        "file_error_rate": file_error_rate,
-        "link_expiry": link_expiry,
-        "link_life_seconds": link_life_seconds,
-    }
+    flags = {name: value for name, value in locals().items() if name in Scenario.model_fields}
     host, port = _address(listen)
     endpoint = _endpoint(webhook_url, webhook_secret, signature_header)
     app = create_app(

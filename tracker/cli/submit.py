@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown, with_core
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
+from tracker.cli.core import with_core
 from tracker.cli.wait import Timeout, exit_code, follow, has_daemon
 from tracker.core import Core, HeyGen
 from tracker.domain.status import Status
@@ -26,21 +27,30 @@ FLAGS = {
     "title": "--title",
     "callback_id": "--callback-id",
 }
-DRIVE_SECONDS = 1.0
 DRIVE_SECONDS = 0.25
 LONGEST_STOP = 5.0
 
 
 def submit(
-    video_url: Annotated[str | None, typer.Option(help="Where HeyGen finds the video.")] = None,
-    asset_id: Annotated[str | None, typer.Option(help="An asset uploaded to HeyGen (v3 only).")] = None,
-    proofread_id: Annotated[str | None, typer.Option(help="Generate from this proofread.")] = None,
-    language: Annotated[
-        list[str] | None, typer.Option(help="Translate into this language; repeatable.", show_default=False)
+    video_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where HeyGen finds the video.")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Their title.")] = None,
+    asset_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="An asset uploaded to HeyGen (v3 only).")
+    ] = None,
+    proofread_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Generate from this proofread.")
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LANGUAGE...", help="Translate into this language; repeatable.", show_default=False
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
     callback_id: Annotated[
-        str | None, typer.Option(help="Your own id of these translations; one is made up without it.")
+        str | None,
+        typer.Option(metavar="ID", help="Your own id of these translations; one is made up without it."),
     ] = None,
     field: Annotated[
         list[str] | None,

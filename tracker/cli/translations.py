@@ -1,40 +1,33 @@
-"""Verbs about translations: add, list, show, poll, reopen; `wait` has a file of its own."""
+"""Verbs that change translations: add, poll, reopen."""
 
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, shown, with_core
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
+from tracker.cli.core import with_core
 from tracker.cli.entries import read_entries, refuse_all
-from tracker.cli.wait import wait as wait
-from tracker.core import Core, clock
+from tracker.cli.listing import Id, find
+from tracker.core import Core
+from tracker.database import clock
 from tracker.domain.observation import Observation, ProblemKind
-from tracker.domain.status import Attention, Source, Status
+from tracker.domain.status import Source, Status
 from tracker.errors import InputError, SettingsError
 from tracker.ports import Record
 from tracker.tracking import poll_request, registration
 
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False)
+    list[str] | None, typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)
 ]
-Id = Annotated[str, typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)]
-LISTED = {
-    "id": "video_translate_id",
-    "callback id": "callback_id",
-    "title": "title",
-    "language": "output_language",
-    "status": "status",
-    "attention": "attention",
-    "tracked since": "created_at",
-    "finished": "finished_at",
-}
 
 
 def add(
     ids: Ids = None,
-    callback_id: Annotated[str | None, typer.Option(help="Your own id of these translations.")] = None,
-    title: Annotated[str | None, typer.Option(help="Their title.")] = None,
+    callback_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Your own id of these translations.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -89,70 +82,6 @@ async def _add(core: Core, observations: list[Observation]) -> tuple[list[bool],
     return [one.is_new for one in recorded], [rows[number] for number in numbers]
 
 
-def list_(
-    status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
-    attention: Annotated[Attention | None, typer.Option(help="Only those with this flag.")] = None,
-    callback_id: Annotated[str | None, typer.Option(help="Only those with this callback id.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """List translations, the ones tracked first on top."""
-
-    async def read(core: Core) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        while limit is None or len(rows) < limit:
-            page = await core.repository.list_translations(
-                status=status,
-                attention=attention,
-                callback_id=callback_id,
-                after=rows[-1]["id"] if rows else 0,
-                limit=1000 if limit is None else min(1000, limit - len(rows)),
-            )
-            rows += page
-            if not page:
-                break
-        return rows
-
-    rows = with_core(config, read)
-    if as_json:
-        print_json(rows)
-    elif rows:
-        print_table(rows, LISTED)
-    else:
-        out.print("no translations")
-
-
-def show(video_translate_id: Id, config: Config = None, as_json: AsJson = False) -> None:
-    """Show one translation: every column, and who changed its status when."""
-
-    async def read(core: Core) -> dict[str, Any]:
-        row = await _find(core, video_translate_id)
-        return {**row, "changes": await core.repository.list_changes(row["id"])}
-
-    row = with_core(config, read)
-    if as_json:
-        print_json(row)
-        return
-    changes = row.pop("changes")
-    for name, value in row.items():
-        if value is not None:
-            out.print(f"[dim]{name:>20}[/]  {shown(value, name)}")
-    out.print()
-    if changes:
-        print_table(
-            changes, {name: name for name in ("old_status", "new_status", "source", "observed_at", "note")}
-        )
-    else:
-        out.print("its status has not changed yet")
-
-
-async def _find(core: Core, video_translate_id: str) -> dict[str, Any]:
-    if not (rows := await core.repository.find([video_translate_id])):
-        raise InputError(f"{video_translate_id[:80]!r} is not tracked; tracker add starts it")
-    return rows[0]
-
-
 def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> None:
     """Poll once, now, what is due (or the named translations), just as the daemon does."""
 
@@ -160,7 +89,7 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
         if core.poller.state.paused:
             raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to poll; example: your-key")
         for one in ids or []:
-            await _find(core, one)
+            await find(core.repository, one)
             await core.tracker.record([Record(observation=poll_request(clock(), one))])
         return dict(await core.poller.run_once()), core.poller.state.paused
 
@@ -182,7 +111,7 @@ def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = Fals
     """Open a translation again that has ended; it is polled at once."""
 
     async def work(core: Core) -> dict[str, Any]:
-        row = await _find(core, video_translate_id)
+        row = await find(core.repository, video_translate_id)
         if not Status(row["status"]).is_final:
             raise InputError(f"{video_translate_id} is {row['status']}: only what has ended can be reopened")
         again = Observation(
@@ -192,7 +121,7 @@ def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = Fals
             status=Status.PENDING,
         )
         await core.tracker.record([Record(observation=again)])
-        return await _find(core, video_translate_id)
+        return await find(core.repository, video_translate_id)
 
     row = with_core(config, work)
     if as_json:

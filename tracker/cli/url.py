@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tracker.cli.common import AsJson, Config, Exit, err, exit_code, print_json, with_core
+from tracker.cli.common import AsJson, Config, Exit, err, exit_code, print_json
+from tracker.cli.core import with_core
 from tracker.core import Core
 from tracker.domain.links import LinkKind
 from tracker.errors import InputError, LinkEndedError, NotFoundError, TrackerError
@@ -13,7 +14,7 @@ from tracker.file_ports import Link
 
 
 def url(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.")],
     kind: Annotated[LinkKind, typer.Option(help="Which file.")] = LinkKind.VIDEO,
     config: Config = None,
     as_json: AsJson = False,

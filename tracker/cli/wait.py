@@ -9,23 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from tracker.cli.common import (
-    COLOURS,
-    AsJson,
-    ChangeLines,
-    Config,
-    Exit,
-    err,
-    out,
-    print_json,
-    read_settings,
-    shown,
-    with_core,
-)
-from tracker.core import Core
+from tracker.cli.common import COLOURS, AsJson, ChangeLines, Config, Exit, err, out, print_json, shown
+from tracker.cli.database import read_settings, with_store
 from tracker.domain.status import Status
 from tracker.errors import InputError
 from tracker.store.lock import is_running
+from tracker.store.repository import Repository
 
 LOOK_SECONDS = 2.0  # without any news: an id may have become known, and news may not get through
 STEPS = {Status.PENDING: 0, Status.RUNNING: 1, Status.SUCCESS: 2, Status.FAILED: 2}
@@ -36,7 +25,7 @@ Timeout = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="G
 
 def wait(
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="HeyGen's video_translate_id.", show_default=False)
+        list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)
     ],
     timeout: Timeout = None,
     config: Config = None,
@@ -46,20 +35,20 @@ def wait(
     wanted = list(dict.fromkeys(ids))
     alone = has_daemon(config) is False
 
-    async def watch(core: Core) -> list[Row]:
+    async def watch(repository: Repository) -> list[Row]:
         if alone:
             err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
 
         async def look() -> list[Row]:
-            rows = {row["video_translate_id"]: row for row in await core.repository.find(wanted)}
+            rows = {row["video_translate_id"]: row for row in await repository.find(wanted)}
             if missing := [one for one in wanted if one not in rows]:
                 raise InputError(f"{missing[0][:80]!r} is not tracked; tracker add starts it")
             return [rows[one] for one in wanted]
 
-        async with core.repository.news() as news:
+        async with repository.news() as news:
             return await follow(look, news, timeout, silent=as_json)
 
-    rows = with_core(config, watch)
+    rows = with_store(config, watch)
     if as_json:
         print_json(rows)
     raise typer.Exit(exit_code(rows, timeout))
@@ -130,7 +119,7 @@ class _Bars:
             BarColumn(bar_width=20),
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
-            console=out,
+            console=out.console,
         )
         self._bars: dict[int, TaskID] = {}
 

@@ -1,12 +1,13 @@
 """Verbs of the webhook endpoint at HeyGen: webhook register, status, rotate, remove."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table, with_core
+from tracker.cli.command import Verb, Verbs
+from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
+from tracker.cli.core import with_core
 from tracker.cli.webhook_desk import NAME, Desk, Done
 from tracker.core import Core
 from tracker.polling.endpoint_watch import ADVICE
@@ -14,7 +15,7 @@ from tracker.polling.endpoint_watch import ADVICE
 HELP = "Look after our webhook endpoint at HeyGen, and its secrets."
 
 EndpointId = Annotated[
-    str | None, typer.Argument(metavar="[ENDPOINT_ID]", help="HeyGen's id of it.  [default: ours]")
+    str | None, typer.Argument(metavar="ENDPOINT_ID", help="HeyGen's id of it.  \\[default: ours]")
 ]
 Legacy = Annotated[bool, typer.Option("--legacy", help="HeyGen's v1 endpoints in the place of v3's.")]
 ENDPOINT_COLUMNS = {
@@ -37,11 +38,11 @@ SECRET_COLUMNS = {
 def register(
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where HeyGen reaches us.  [default: TRACKER_WEBHOOK_URL]"),
+        typer.Option(metavar="URL", help="Where HeyGen reaches us.  \\[default: TRACKER_WEBHOOK_URL]"),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"What the secret is called here.  [default: {NAME}]"),
+        typer.Option(metavar="NAME", help=f"What the secret is called here.  \\[default: {NAME}]"),
     ] = None,
     legacy: Legacy = False,
     config: Config = None,
@@ -100,14 +101,6 @@ def remove(
     _end(done, f"endpoint {done.endpoint_id} is removed", as_json=as_json)
 
 
-VERBS: dict[Callable[..., Any], str] = {
-    register: "tracker webhook register --url https://tracker.example/webhooks/heygen",
-    status: "tracker webhook status --json",
-    rotate: "tracker webhook rotate",
-    remove: "tracker webhook remove 3f1c0e2b9d4f4a6f8a7b",
-}
-
-
 def _end(done: Done, headline: str, *, as_json: bool) -> None:
     """Tell what was done, a secret that nothing holds yet first of all."""
     if as_json:
@@ -156,3 +149,14 @@ def _print_status(found: dict[str, Any]) -> None:
     for problem in found["problems"]:
         out.print(f"[red]{problem}[/]: ", end="")
         out.print(ADVICE[problem], markup=False)
+
+
+app = typer.Typer(
+    name="webhook", cls=Verbs, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich"
+)
+app.command(
+    cls=Verb, epilog="Example: tracker webhook register --url https://tracker.example/webhooks/heygen"
+)(register)
+app.command(cls=Verb, epilog="Example: tracker webhook status --json")(status)
+app.command(cls=Verb, epilog="Example: tracker webhook rotate")(rotate)
+app.command(cls=Verb, epilog="Example: tracker webhook remove 3f1c0e2b9d4f4a6f8a7b")(remove)

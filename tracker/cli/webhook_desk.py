@@ -6,7 +6,8 @@ from typing import Any
 
 from tracker import logs
 from tracker.cli.webhook_input import check_name, checked_url
-from tracker.core import Core, clock
+from tracker.core import Core
+from tracker.database import clock
 from tracker.errors import InputError, NotFoundError, RefusedError, SettingsError, StoreError, TransientError
 from tracker.heygen.endpoints import Endpoint, Endpoints, LegacyEndpoints
 from tracker.polling.endpoint_watch import LATEST_ENDS, REMEMBERED, endpoint_problems, find_ours, is_silent

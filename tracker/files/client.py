@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +12,7 @@ import certifi
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from tracker import __version__
 from tracker.domain.file_hosts import FileHosts, Place
 from tracker.errors import BrokenTransferError, FileTooLargeError, UnsafeLinkError
 from tracker.file_ports import Download
@@ -54,7 +54,7 @@ class FileClient:
                 limit=0,
             ),
             headers={
-                "User-Agent": f"heygen-tracker/{version('heygen-tracker')}",
+                "User-Agent": f"heygen-tracker/{__version__}",
                 "Accept-Encoding": "identity",
             },
             cookie_jar=aiohttp.DummyCookieJar(),

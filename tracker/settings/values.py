@@ -66,7 +66,10 @@ def parse_seconds(value: object) -> object:
 
 
 def parse_bytes(value: object) -> object:
-    """Bytes as a number, or with a unit: 500MB, 20GiB."""
+    """Bytes as a number, or with a unit: 500MB, 20GiB.
+
+    Not pydantic's ByteSize, which reads no further than it understands: 1,5GB is 1 byte there.
+    """
     if isinstance(value, str) and (match := re.fullmatch(r"\s*([0-9]{1,18})\s*([A-Za-z]*)\s*", value)):
         number, unit = match.groups()
         if unit in SIZES:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, ForeignKey, Table, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from tracker.errors import InputError, SchemaError, StoreError
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import parse_url, sqlite_path
 from tracker.store.tables import metadata, tracker_instances
 
@@ -71,11 +71,11 @@ def take(connection: Connection, mode: str, what: str) -> None:
 def prepare(target: Engine) -> None:
     """Make the tables where there are none; raises SchemaError for an older or newer schema."""
     with target.connect() as connection:
-        found = schema.current_revision(connection)
-    schema.refuse_unknown(found)
+        found = revisions.current_revision(connection)
+    revisions.refuse_unknown(found)
     if found is None:
         schema.migrate(target)
-    elif found != schema.needed_revision():
+    elif found != revisions.needed_revision():
         raise SchemaError(
             f"the target's schema {found} is older than this program's; run `tracker migrate` with "
             "TRACKER_DATABASE_URL set to the target, then copy again"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
 
 from tracker.errors import StoreError
-from tracker.store import schema
+from tracker.store import revisions
 from tracker.store.conversion import Checksum, Converter, Mended, Mending, Row, size_of
 from tracker.store.copy_guards import (
     TABLES,
@@ -73,7 +73,7 @@ def copy_database(source_url: str, target_url: str, tell: Callable[[Step], None]
     """
     refuse_itself(source_url, target_url)
     with sole_runner(source_url), sole_runner(target_url), _opened(source_url) as source:
-        schema.check(source.reader)
+        revisions.check(source.reader)
         with translated(), _opened(target_url) as target, standing_still(source.writer) as reading:
             refuse_orphans(reading)
             prepare(target.writer)

@@ -9,7 +9,7 @@ from alembic import command
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import sqlite_path
 from tracker.store.writer import translated
 
@@ -40,13 +40,13 @@ def plan(reader: Engine, to: str | None = None) -> Plan:
     wanted = schema.wanted_revision(to)
     with translated():
         before = _found(reader)
-        schema.refuse_unknown(before)
+        revisions.refuse_unknown(before)
         return Plan(before, wanted, steps_between(before, wanted, reader.dialect.name))
 
 
 def steps_between(before: str | None, wanted: str, dialect: str) -> list[Step]:
     """The steps from one revision to another, with their SQL for that dialect."""
-    ladder = [None, *schema.known_revisions()]
+    ladder = [None, *revisions.known_revisions()]
     start, end = ladder.index(before), ladder.index(wanted)
     up = end >= start
     rungs = range(start + 1, end + 1) if up else range(start, end, -1)
@@ -63,7 +63,7 @@ def _found(reader: Engine) -> str | None:
     if path is not None and not path.exists():  # to look would make it
         return None
     with reader.connect() as connection:
-        return schema.current_revision(connection)
+        return revisions.current_revision(connection)
 
 
 def _written(passed: Sequence[tuple[str | None, str]], dialect: str, *, up: bool) -> list[list[str]]:

@@ -25,7 +25,7 @@ from tracker.store import (
     memory,
     queries,
     retention,
-    schema,
+    revisions,
     secret_use,
     submissions,
 )
@@ -61,7 +61,7 @@ class Repository:
 
     def open(self) -> None:
         """Check the schema and start the writer. Raises StoreError."""
-        schema.check(self._engines.reader)
+        revisions.check(self._engines.reader)
         self._writer.start()
 
     def close(self) -> None:
@@ -323,8 +323,8 @@ class Repository:
 
     async def check(self) -> None:
         """Raise StoreError unless the database answers and its schema is the one we need."""
-        found = await self._read(schema.current_revision)
-        if found != schema.needed_revision():
+        found = await self._read(revisions.current_revision)
+        if found != revisions.needed_revision():
             raise StoreError(
-                f"the database's schema is {found}, this program needs {schema.needed_revision()}"
+                f"the database's schema is {found}, this program needs {revisions.needed_revision()}"
             )

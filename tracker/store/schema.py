@@ -1,23 +1,20 @@
-"""The schema's version: what the database has, what this program needs, and the way there."""
+"""Migrations: the way from the schema that the database has to another; alembic lives here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TextIO
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-import tracker
-from tracker.errors import InputError, SchemaError, StoreError
+from tracker.errors import InputError, StoreError
 from tracker.store.migration_lock import LockPatience, sole_migrator, with_patience
+from tracker.store.revisions import current_revision, known_revisions, migrations_folder, refuse_unknown
 from tracker.store.writer import translated
 
-PACKAGE = Path(tracker.__file__).parent
 PATIENCE = LockPatience()
 
 
@@ -26,29 +23,10 @@ def migrations_config(output_buffer: TextIO | None = None) -> Config:
 
     `output_buffer` takes the SQL where it is only written down.
     """
-    packed = PACKAGE / "migrations"
     config = Config(output_buffer=output_buffer)
-    config.set_main_option(
-        "script_location", str(packed if packed.is_dir() else PACKAGE.parent / "migrations")
-    )
+    config.set_main_option("script_location", str(migrations_folder()))
     config.set_main_option("path_separator", "os")
     return config
-
-
-def needed_revision() -> str:
-    """The newest revision this program knows."""
-    return str(ScriptDirectory.from_config(migrations_config()).get_current_head())
-
-
-def known_revisions() -> list[str]:
-    """Every revision this program knows, the oldest first."""
-    scripts = ScriptDirectory.from_config(migrations_config()).walk_revisions()
-    return [script.revision for script in scripts][::-1]
-
-
-def current_revision(connection: Connection) -> str | None:
-    """The database's revision; None where nothing was ever migrated."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def title_of(revision: str) -> str:
@@ -135,17 +113,6 @@ def _known_revision(connection: Connection) -> str | None:
     return found
 
 
-def check(reader: Engine) -> None:
-    """Raise SchemaError, with the command to run, unless the schema is the one this program needs."""
-    with translated(), reader.connect() as connection:
-        found = current_revision(connection)
-    refuse_unknown(found)
-    if found is None:
-        raise SchemaError("the database has no tables yet; run: tracker migrate")
-    if found != needed_revision():
-        raise SchemaError(f"the database's schema {found} is older than this program's; run: tracker migrate")
-
-
 def check_writable(writer: Engine) -> None:
     """Raise StoreError where PostgreSQL takes no writes: a standby, or a user that may only read."""
     if writer.dialect.name == "sqlite":
@@ -157,9 +124,3 @@ def check_writable(writer: Engine) -> None:
             "the database is read-only; TRACKER_DATABASE_URL must name the primary server, "
             "and default_transaction_read_only be off"
         )
-
-
-def refuse_unknown(found: str | None) -> None:
-    """Raise SchemaError for a revision that this program has never heard of."""
-    if found is not None and found not in known_revisions():
-        raise SchemaError(f"the database's schema {found} is newer than this program; upgrade heygen-tracker")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.databases import write_migrated
 from tests.postgres import Server
-from tracker.store import schema
+from tracker.store import revisions
 
 from .conftest import PATIENCE, Program, Ran
 
@@ -142,7 +142,7 @@ def test_a_database_without_tables(tracker: Program, postgresql: Server) -> None
 
 
 def test_a_schema_of_an_older_version(tracker: Program, postgresql: Server, name: str) -> None:
-    older = schema.known_revisions()[-2]
+    older = revisions.known_revisions()[-2]
     assert tracker("migrate", "--to", older, database_url=postgresql.url(name)).code == 0
 
     refused(

@@ -3,9 +3,9 @@
 import sqlite3
 
 from tests.integration.cli.conftest import Program
-from tracker.store import schema
+from tracker.store import revisions
 
-NEWEST = schema.needed_revision()
+NEWEST = revisions.needed_revision()
 
 
 def test_a_plan_is_sql_and_makes_nothing(tracker: Program) -> None:

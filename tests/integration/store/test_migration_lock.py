@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from tests.postgres import Server
 from tracker.errors import StoreError
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.migration_lock import LockPatience, sole_migrator, with_patience
 from tracker.store.writer import translated
@@ -82,10 +82,10 @@ def test_a_migration_that_gave_up_left_the_schema_and_its_locks_behind_nobody(
         with pytest.raises(StoreError, match="gave up"):
             schema.migrate(engines.writer, "0001", HASTY)
         with engines.reader.begin() as connection:
-            assert schema.current_revision(connection) == schema.needed_revision()
+            assert revisions.current_revision(connection) == revisions.needed_revision()
         assert postgresql.execute(HELD, name) == []
 
-    assert schema.migrate(engines.writer, "0001", HASTY) == (schema.needed_revision(), "0001")
+    assert schema.migrate(engines.writer, "0001", HASTY) == (revisions.needed_revision(), "0001")
 
 
 def test_a_lock_that_is_let_go_between_two_attempts_is_taken(
@@ -100,7 +100,7 @@ def test_a_lock_that_is_let_go_between_two_attempts_is_taken(
             while not postgresql.execute(waiting, name):
                 assert not migrating.done(), migrating.result()
 
-        assert migrating.result(timeout=20) == (schema.needed_revision(), "0001")
+        assert migrating.result(timeout=20) == (revisions.needed_revision(), "0001")
 
 
 def test_no_time_out_of_the_server_ends_a_migration(postgresql: Server, engines: Engines, name: str) -> None:

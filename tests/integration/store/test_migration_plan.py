@@ -4,15 +4,15 @@ import pytest
 
 from tests.integration.store.places import OnSqlite, Place
 from tracker.errors import InputError
-from tracker.store import migration_plan, schema
+from tracker.store import migration_plan, revisions, schema
 from tracker.store.engine import Engines
 
 
 def test_an_empty_database_is_shown_the_whole_way_and_stays_empty(either: Engines, place: Place) -> None:
     planned = migration_plan.plan(either.reader)
 
-    assert (planned.before, planned.after) == (None, schema.needed_revision())
-    assert [step.revision for step in planned.steps] == schema.known_revisions()
+    assert (planned.before, planned.after) == (None, revisions.needed_revision())
+    assert [step.revision for step in planned.steps] == revisions.known_revisions()
     assert all(step.up for step in planned.steps)
     assert planned.steps[0].title.startswith("The first schema")
     if isinstance(place, OnSqlite):
@@ -30,8 +30,8 @@ def test_what_is_shown_is_what_makes_the_schema(either: Engines, place: Place) -
     by_hand = plainly(place)
 
     assert migration_plan.plan(either.reader).steps == []
-    assert schema.migrate(either.writer, "0001") == (schema.needed_revision(), "0001")
-    assert schema.migrate(either.writer) == ("0001", schema.needed_revision())
+    assert schema.migrate(either.writer, "0001") == (revisions.needed_revision(), "0001")
+    assert schema.migrate(either.writer) == ("0001", revisions.needed_revision())
     assert plainly(place) == by_hand
 
 
@@ -43,7 +43,7 @@ def plainly(place: Place) -> list[tuple[str, str, str]]:
 def test_nothing_to_do_is_a_way_without_steps(either: Engines) -> None:
     schema.migrate(either.writer)
 
-    newest = schema.needed_revision()
+    newest = revisions.needed_revision()
     assert migration_plan.plan(either.reader) == migration_plan.Plan(newest, newest, [])
 
 
@@ -53,14 +53,14 @@ def test_the_way_down_takes_the_newest_back_first(either: Engines, place: Place)
 
     planned = migration_plan.plan(either.reader, "0001")
 
-    assert [step.revision for step in planned.steps] == schema.known_revisions()[:0:-1]
+    assert [step.revision for step in planned.steps] == revisions.known_revisions()[:0:-1]
     assert not any(step.up for step in planned.steps)
     assert "DROP TABLE submissions;" in planned.steps[-1].sql
     assert place.schema() == before
 
 
 def test_each_migration_is_a_transaction_of_its_own_on_postgresql() -> None:
-    for step in migration_plan.steps_between(None, schema.needed_revision(), "postgresql"):
+    for step in migration_plan.steps_between(None, revisions.needed_revision(), "postgresql"):
         assert (step.sql[0], step.sql[-1]) == ("BEGIN;", "COMMIT;")
         assert f"'{step.revision}'" in step.sql[-2]
 

@@ -13,10 +13,10 @@ from tests.integration.store.places import OnPostgresql, OnSqlite, Place
 from tests.migration_rules import broken_rules
 from tests.postgres import Server
 from tests.systemd.newer import copy_of_the_tree
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import open_engines
 
-NEWEST = schema.needed_revision()
+NEWEST = revisions.needed_revision()
 MIGRATION = '''"""A column, an index and a constraint on a table that is in use."""
 
 import sqlalchemy as sa

@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 
 from tests.integration.store.places import OnSqlite, Place, schema_of
 from tracker.errors import InputError, SchemaError, StoreError
-from tracker.store import migration_plan, schema
+from tracker.store import migration_plan, revisions, schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.tables import metadata
 
@@ -43,9 +43,9 @@ def execute(path: Path, statement: str) -> None:
 
 
 def test_migrating_says_where_it_began_and_where_it_ended(either: Engines) -> None:
-    assert schema.migrate(either.writer) == (None, schema.needed_revision())
-    assert schema.migrate(either.writer) == (schema.needed_revision(), schema.needed_revision())
-    schema.check(either.reader)
+    assert schema.migrate(either.writer) == (None, revisions.needed_revision())
+    assert schema.migrate(either.writer) == (revisions.needed_revision(), revisions.needed_revision())
+    revisions.check(either.reader)
 
 
 def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) -> None:
@@ -68,7 +68,7 @@ def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) 
     }
 
 
-@pytest.mark.parametrize("revision", schema.known_revisions())
+@pytest.mark.parametrize("revision", revisions.known_revisions())
 def test_each_migration_goes_back_and_forth_around_data(either: Engines, place: Place, revision: str) -> None:
     schema.migrate(either.writer)
     before = place.schema()
@@ -77,10 +77,10 @@ def test_each_migration_goes_back_and_forth_around_data(either: Engines, place: 
     place.sql("INSERT INTO submissions (idempotency_key, request) VALUES ('k', '{}')")
     place.sql("UPDATE translations SET submission_id = 1 WHERE video_translate_id = 'b'")
 
-    assert schema.migrate(either.writer, revision) == (schema.needed_revision(), revision)
+    assert schema.migrate(either.writer, revision) == (revisions.needed_revision(), revision)
     with either.reader.connect() as connection:
-        assert schema.current_revision(connection) == revision
-    assert schema.migrate(either.writer) == (revision, schema.needed_revision())
+        assert revisions.current_revision(connection) == revision
+    assert schema.migrate(either.writer) == (revision, revisions.needed_revision())
 
     assert place.schema() == before
     assert place.sql("SELECT video_translate_id, title FROM translations ORDER BY id") == [
@@ -182,14 +182,14 @@ def test_migrations_written_as_sql_are_refused_with_the_command_to_run(path: Pat
 
 def test_a_database_without_tables_names_the_command(either: Engines) -> None:
     with pytest.raises(SchemaError, match="no tables yet; run: tracker migrate"):
-        schema.check(either.reader)
+        revisions.check(either.reader)
 
 
 def test_an_outdated_schema_names_the_command(either: Engines, place: Place) -> None:
-    schema.migrate(either.writer, schema.known_revisions()[-2])
+    schema.migrate(either.writer, revisions.known_revisions()[-2])
 
     with pytest.raises(SchemaError, match=r"is older than this program's; run: tracker migrate"):
-        schema.check(either.reader)
+        revisions.check(either.reader)
 
 
 def test_a_schema_from_the_future_asks_for_an_upgrade_and_is_left_alone(
@@ -200,7 +200,7 @@ def test_a_schema_from_the_future_asks_for_an_upgrade_and_is_left_alone(
     place.sql("UPDATE alembic_version SET version_num = '9999'")
 
     for refused in (
-        lambda: schema.check(either.reader),
+        lambda: revisions.check(either.reader),
         lambda: schema.migrate(either.writer),
         lambda: schema.migrate(either.writer, "0001"),
         lambda: migration_plan.plan(either.reader),
@@ -214,7 +214,7 @@ def test_a_file_that_is_no_database_is_a_store_error(engines: Engines, path: Pat
     path.write_text("a letter to my aunt, who has never heard of SQLite in all her life" * 40)
 
     with pytest.raises(StoreError, match="file is not a database"):
-        schema.check(engines.reader)
+        revisions.check(engines.reader)
     with pytest.raises(StoreError, match="file is not a database"):
         schema.migrate(engines.writer)
 
@@ -272,7 +272,7 @@ def test_several_who_migrate_at_once_end_with_one_schema(place: Place) -> None:
     said = [process.communicate(timeout=60) for process in several]
 
     assert [process.returncode for process in several] == [0, 0, 0], said
-    newest = schema.needed_revision()
+    newest = revisions.needed_revision()
     began = [json.loads(out)["before"] for out, _ in said]
     assert sorted(began, key=str) == [newest, newest, None]
     assert place.sql("SELECT version_num FROM alembic_version") == [(newest,)]

@@ -15,7 +15,7 @@ from tests.recorded_queries import (
     replay_on_postgresql,
     replay_on_sqlite,
 )
-from tracker.store import schema
+from tracker.store import revisions, schema
 from tracker.store.engine import Engines
 from tracker.store.file_desk import FileDesk
 from tracker.store.repository import Repository
@@ -35,7 +35,7 @@ def engine_of(place: Place) -> str:
 
 def test_there_is_a_recording_of_the_first_schema_that_had_successors() -> None:
     assert "0002" in recorded_revisions()
-    assert set(recorded_revisions()) <= set(schema.known_revisions())
+    assert set(recorded_revisions()) <= set(revisions.known_revisions())
 
 
 @pytest.mark.parametrize("revision", recorded_revisions())

@@ -1,0 +1,65 @@
+"""`tracker migrate`: the schema, up to date or back at an older version."""
+
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tracker.cli.common import AsJson, Config, out, print_json
+from tracker.cli.database import configure_logs, read_settings
+from tracker.database import open_database
+from tracker.store import migration_plan, schema
+from tracker.store.lock import sole_runner
+
+To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="REVISION", help="Go up or down to this revision; for a rollback."),
+]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="Print what would run, as SQL of this database; run nothing.")
+]
+
+
+def migrate(config: Config = None, to: To = None, plan: Plan = False, as_json: AsJson = False) -> None:
+    """Bring the database's schema up to date, or to the one of an older version."""
+    loaded = read_settings(config)
+    configure_logs(loaded, level="warning")
+    engines = open_database(loaded.settings)
+    if plan:
+        print_plan(migration_plan.plan(engines.reader, to), as_json=as_json)
+        engines.dispose()
+        return
+    alone = sole_runner(loaded.settings.database_url.get_secret_value()) if to else nullcontext()
+    with alone:  # a daemon would go on with a schema that is no longer there
+        before, after = schema.migrate(engines.writer, to)
+    engines.dispose()
+    if as_json:
+        print_json({"before": before, "after": after})
+    elif before == after:
+        out.print(f"the schema is {after} already" if to else f"the schema is up to date: {after}")
+    elif before is not None and before > after:
+        out.print(f"the schema is back at {after}, before: {before}; what only {before} holds is gone")
+    else:
+        out.print(f"the schema is now {after}, before: {before or 'none'}")
+
+
+def print_plan(found: migration_plan.Plan, *, as_json: bool) -> None:
+    """The way as SQL: what is not SQL stands in comments."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    print_plainly(f"-- the schema is {found.before or 'not there yet'}; wanted: {found.after}")
+    if not found.steps:
+        print_plainly("-- nothing to do")
+    for step in found.steps:
+        print_plainly(f"\n-- {step.revision}{'' if step.up else ' taken back'}: {step.title}")
+        for statement in step.sql:
+            print_plainly(f"\n{statement}")
+    if found.steps:
+        print_plainly("\n-- nothing of this was run; without --plan it is")
+
+
+def print_plainly(text: str) -> None:
+    """Neither folded nor coloured: for programs that read SQL."""
+    out.print(text, markup=False, emoji=False, no_wrap=True, overflow="ignore", crop=False)
