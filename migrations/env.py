@@ -1,6 +1,6 @@
-"""Runs migrations on the connection handed over by tracker.store.schema, or on TRACKER_DATABASE_URL.
+"""Runs migrations on the connection handed over by tracker.store.schema.migrations, or on TRACKER_DATABASE_URL.
 
-Offline it writes them down as SQL, for tracker.store.migration_plan.
+Offline it writes them down as SQL, for tracker.store.schema.plan.
 """
 
 from alembic import context

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tracker.domain.claims import Claim
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Details, Observation, Problem, ProblemKind
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import Translation
 from tracker.heygen.answers import Answer
-from tracker.heygen.webhook import sign
-from tracker.ports import Claim
+from tracker.heygen.webhook_events import sign
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ID = "7544c0b52ada44fda693a15b1181b5b4-ur_ur-PK"

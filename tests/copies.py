@@ -11,7 +11,7 @@ from sqlalchemy import Column, Double, Integer, LargeBinary, Table, insert, sele
 from tests.builders import NOON
 from tests.databases import write_migrated
 from tests.postgres import Server
-from tracker.store.conversion import Row
+from tracker.store.copy.conversion import Row
 from tracker.store.engine import open_engines
 from tracker.store.tables import metadata
 from tracker.store.types import UtcTime

@@ -4,8 +4,8 @@ import functools
 import tempfile
 from pathlib import Path
 
-from tracker.store import schema
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations
 
 
 def write_migrated(path: Path) -> None:
@@ -18,6 +18,6 @@ def migrated_sqlite() -> bytes:
     with tempfile.TemporaryDirectory(prefix="tracker-template-") as folder:
         path = Path(folder) / "tracker.db"
         engines = open_engines(f"sqlite:///{path}")
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
         engines.dispose()
         return path.read_bytes()

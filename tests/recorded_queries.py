@@ -22,9 +22,9 @@ from sqlalchemy import Engine, event
 from tests import store_scenario
 from tests.builders import PAYLOADS
 from tests.postgres import Server, find_binaries
-from tracker.store import revisions, schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
+from tracker.store.schema import migrations, revisions
 
 QUERIES = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 ENGINES = ("sqlite", "postgresql")
@@ -145,7 +145,7 @@ def _of_each(value: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _opened(url: str) -> Iterator[Engines]:
     engines = open_engines(url)
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     yield engines
     engines.dispose()
 

@@ -7,15 +7,17 @@ from itertools import count
 from typing import Any
 
 from tests.builders import delivery, observation
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Claim, Due
+from tracker.domain.files.records import Archived
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Problem, ProblemKind
+from tracker.domain.outcome import Outcome, judge
+from tracker.domain.ports import Clock, Judge
+from tracker.domain.record import Record
 from tracker.domain.retention import Kind
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.submission import Created, Order, Submission, SubmissionState
-from tracker.domain.verdict import Outcome, judge
-from tracker.file_ports import Archived
-from tracker.ports import Claim, Clock, Due, Judge, Record
+from tracker.domain.submissions import Created, Order, Submission, SubmissionState
 from tracker.store.repository import Repository
 
 # Long before any clock that this runs by: what the database's own defaults make is not due yet.

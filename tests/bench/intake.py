@@ -10,13 +10,13 @@ from statistics import median
 from sqlalchemy import Engine
 
 from tests.builders import NOON, URL, delivery, observation
-from tracker.domain.cadence import Cadence
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.ports import Record
-from tracker.store import schema
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations
 
 WEBHOOKS = 2_000
 TOGETHER = 200  # as many as the writer takes at most
@@ -52,7 +52,7 @@ def store(engine: Engine, given: Sequence[ToStore], at_once: int) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         engines = open_engines(f"sqlite:///{Path(folder) / 'tracker.db'}")
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
         rates = [
             (
                 store(engines.writer, webhooks(f"apart{number}"), 1),

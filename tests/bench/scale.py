@@ -22,13 +22,14 @@ from tests.bench.figures import peak_megabytes
 from tests.builders import observation
 from tests.end_to_end.processes import Daemon, Program, clean_environment
 from tests.postgres import Server, find_binaries
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Due
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.ports import Due, Record
-from tracker.store import schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
+from tracker.store.schema import migrations
 
 SMALLER = 100
 TURNS = 5
@@ -109,7 +110,7 @@ def _take_indexes(connection: Connection, sqlite: bool) -> list[str]:
 def filled(url: str, size: Size) -> str:
     """That database, with so many rows."""
     engines = open_engines(url)
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     with engines.writer.begin() as connection:
         fill(connection, size)
     if engines.writer.dialect.name == "postgresql":  # as autovacuum does

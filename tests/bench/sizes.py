@@ -14,14 +14,14 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.builders import after, as_body, event, observation
 from tests.postgres import Server, find_binaries
-from tracker.domain.cadence import Cadence
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.heygen.webhook import read_event
-from tracker.ports import Record
-from tracker.store import schema
+from tracker.heygen.webhook_events import read_event
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import Engines, open_engines
+from tracker.store.schema import migrations
 
 TRANSLATIONS = 20_000
 TOGETHER = 200
@@ -113,7 +113,7 @@ def postgresql_bytes(connection: Connection) -> Mapping[str, int]:
 
 def measure(engines: Engines) -> Sequence[float]:
     """Bytes a row of each table, indexes and room that updates left behind included."""
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     fill(engines.writer)
     with engines.writer.connect() as connection:
         sqlite = connection.dialect.name == "sqlite"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.openers import Database, open_postgresql, open_sqlite
-from tracker.store import rested
+from tracker.store import slow_counts
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def anyio_backend() -> str:
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Database]:
-    monkeypatch.setattr(rested, "REST", 0.0)  # on a busy machine every look takes long
+    monkeypatch.setattr(slow_counts, "REST", 0.0)  # on a busy machine every look takes long
     on_sqlite = request.param == "sqlite"
     opener = open_sqlite(tmp_path) if on_sqlite else open_postgresql(request.getfixturevalue("postgresql"))
     with opener as database:

@@ -9,12 +9,14 @@ from typing import Any
 
 from tests.builders import NOON
 from tests.contract.openers import Database
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Claim
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Details, Observation
+from tracker.domain.outcome import judge
+from tracker.domain.ports import Judge
+from tracker.domain.record import Record, Recorded
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.ports import Claim, Judge, Record, Recorded
 
 LEASE = timedelta(seconds=30)
 DEADLINE = 10.0

@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy import Connection, event, insert
 
 from tests.contract.openers import NOON, Database
-from tracker.domain.cadence import Cadence
+from tracker.domain.files.records import Archived, FileClaim
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Details, Observation
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
 from tracker.domain.retention import Kind
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.file_ports import Archived, FileClaim
-from tracker.ports import Record
-from tracker.store import archive_reports as reports
-from tracker.store import archived_files as sql
+from tracker.store import archive as sql
+from tracker.store import archive_queries as reports
 from tracker.store.repository import Repository
 from tracker.store.tables import archived_files, translations
 

@@ -18,9 +18,9 @@ from tests.contract.records import (
     unsigned,
     webhook,
 )
+from tracker.domain.outcome import Outcome
+from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import Outcome
-from tracker.ports import Record
 
 pytestmark = pytest.mark.anyio
 

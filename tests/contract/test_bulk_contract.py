@@ -17,8 +17,8 @@ from tests.contract.records import (
     registered,
     track,
 )
+from tracker.domain.claims import Due
 from tracker.domain.status import Status
-from tracker.ports import Due
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from tests.contract.records import (
     track,
     webhook,
 )
+from tracker.domain.outcome import Outcome
 from tracker.domain.status import Status
-from tracker.domain.verdict import Outcome
 
 pytestmark = pytest.mark.anyio
 

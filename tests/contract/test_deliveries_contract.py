@@ -15,10 +15,10 @@ from tests.contract.records import (
     webhook,
 )
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Outcome, Verdict
+from tracker.domain.record import Record
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Outcome, Verdict
-from tracker.ports import Record
 
 pytestmark = pytest.mark.anyio
 

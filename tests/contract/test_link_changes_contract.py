@@ -9,11 +9,11 @@ from tests.builders import NOON
 from tests.contract.openers import Database
 from tests.contract.records import apply, by_the_rules, observation, registered
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Verdict
+from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Verdict
 from tracker.errors import StoreError
-from tracker.ports import Record
 
 pytestmark = pytest.mark.anyio
 

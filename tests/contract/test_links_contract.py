@@ -14,20 +14,20 @@ from sqlalchemy import event, insert
 from tests.builders import observation
 from tests.contract.openers import NOON, Database
 from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
-from tracker.domain.cadence import Cadence
+from tracker.domain.limits import Pace
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
 from tracker.errors import NotFoundError
-from tracker.links import FreshLinks, Freshness
-from tracker.polling.pace import Pace
 from tracker.polling.poller import Poller
 from tracker.polling.renewals import Renewals
-from tracker.ports import Record
 from tracker.store.repository import Repository
 from tracker.store.tables import translations
-from tracker.tracking import Tracker
+from tracker.tracking.fresh_links import FreshLinks, Freshness
+from tracker.tracking.recorder import Tracker
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from tests.contract.records import (
     track,
     webhook,
 )
+from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
-from tracker.ports import Record
 from tracker.store.repository import FLAGGED, HASTENED
 
 pytestmark = pytest.mark.anyio

@@ -15,18 +15,18 @@ from sqlalchemy import Connection, event, insert
 
 from tests.contract.openers import NOON, Database, open_postgresql
 from tests.postgres import Server
-from tracker.domain.cadence import Cadence
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Outcome, judge
+from tracker.domain.record import Record, Recorded
 from tracker.domain.retention import Keep, Kind
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import Outcome, judge
-from tracker.ports import Record, Recorded
-from tracker.retention import Retention
 from tracker.store import retention as retention_store
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 from tracker.store.tables import changes, deliveries, delivery_bodies, link_changes, submissions, translations
+from tracker.tracking.retention import Retention
 
 pytestmark = pytest.mark.anyio
 

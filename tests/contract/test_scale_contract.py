@@ -16,10 +16,11 @@ from sqlalchemy import Connection, event, insert
 from tests.builders import URL, delivery, webhook
 from tests.contract.openers import NOON, Database
 from tests.contract.test_retention_contract import statements
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Due
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.ports import Due, Record
 from tracker.store import claims
 from tracker.store.tables import translations
 

@@ -21,11 +21,11 @@ from tests.contract.records import (
     webhook,
 )
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Outcome, Verdict
+from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Outcome, Verdict
 from tracker.errors import StoreError
-from tracker.ports import Record
 
 pytestmark = pytest.mark.anyio
 

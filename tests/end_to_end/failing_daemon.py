@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracker.cli.database import configure_logs
-from tracker.core import Core
-from tracker.daemon import Daemon
+from tracker.daemon.health import Vitals
+from tracker.daemon.process import Daemon
+from tracker.daemon.wiring import Core
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
-from tracker.vitals import Vitals
 from tracker.web.server import Server
 
 Serving = Mapping[str, asyncio.Task[None]]

@@ -5,9 +5,9 @@ import sys
 from datetime import timedelta
 
 from tracker.cli.database import configure_logs
-from tracker.core import Core
-from tracker.daemon import Daemon
-from tracker.polling.pace import Pace
+from tracker.daemon.process import Daemon
+from tracker.daemon.wiring import Core
+from tracker.domain.limits import Pace
 from tracker.settings import load
 
 SPARE = timedelta(seconds=3)

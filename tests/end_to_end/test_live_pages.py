@@ -12,7 +12,7 @@ import pytest
 from tests.copies import postgresql_database
 from tests.streams import Page
 from tracker.simulator.delivery import sign
-from tracker.web.hub import MOST_STREAMS
+from tracker.web.live_updates import MOST_STREAMS
 
 from .processes import PATIENCE, SECRET, Daemon, Program, Stage, address_of
 

@@ -13,6 +13,8 @@ MODULES = {
     for path in (ROOT / "tracker").rglob("*.py")
     if path.name != "__init__.py" or path.parent.name == "cli"
 }
+NOT_ROOMS = {"__init__.py", "__pycache__", "py.typed"}
+README = ROOT / "README.md"
 STEP = re.compile(r"^\d+\. .*?(?=^\d+\. |^$|\Z)", re.MULTILINE | re.DOTALL)
 # Class.method, a class, a public function with a _ in its name; plain words may be values
 NAME = re.compile(r"`([A-Z]\w+\.\w+|[A-Z]\w+|[a-z]+(?:_[a-z]+)+)`")
@@ -20,9 +22,16 @@ FOLLOWED = re.findall(r"^## .+, followed$", ARCHITECTURE.read_text(), re.MULTILI
 
 
 def test_every_module_has_a_row_and_no_other() -> None:
-    told = set(rows(section(ARCHITECTURE, "## The rooms")))
+    assert set(rows(section(ARCHITECTURE, "## Modules"))) == MODULES | {"migrations/"}
 
-    assert told == MODULES | {"migrations/"}
+
+def test_both_maps_list_the_rooms_of_which_there_are_15_at_most() -> None:
+    top = [path for path in (ROOT / "tracker").iterdir() if path.name not in NOT_ROOMS]
+    rooms = {f"tracker/{path.name}{'/' if path.is_dir() else ''}" for path in top}
+
+    assert len(rooms) <= 15
+    assert set(rows(section(ARCHITECTURE, "## The rooms"))) == rooms
+    assert {name for name in rooms if name.endswith("/")} <= set(rows(section(README, "## The map")))
 
 
 def test_every_path_that_is_named_exists() -> None:

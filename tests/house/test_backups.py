@@ -14,8 +14,8 @@ from sqlalchemy import text
 from tests.copies import contents, fill, sqlite_database
 from tests.house.pages import DATABASE, blocks, section
 from tests.postgres import Server
-from tracker.store import revisions
 from tracker.store.engine import open_engines
+from tracker.store.schema import revisions
 
 SQLITE, POSTGRESQL = blocks(section(DATABASE, "## Backup"), "sh")
 NEXT = "INSERT INTO translations (callback_id) VALUES ('next') RETURNING id"

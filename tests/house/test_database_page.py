@@ -13,8 +13,8 @@ from alembic import command
 from sqlalchemy import inspect
 
 from tests.house.pages import DATABASE, ROOT, blocks, rows, section
-from tracker.store import schema
 from tracker.store.engine import Engines, open_engines
+from tracker.store.schema import migrations
 
 README = ROOT / "README.md"
 QUERIES = [
@@ -29,7 +29,7 @@ QUERIES = [
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("database") / "tracker.db"
     with closing(_engines(path)) as engines:
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
     return path
 
 
@@ -87,9 +87,9 @@ def test_the_example_inserts_are_pending_and_due(connection: sqlite3.Connection)
 
 def test_downgrading_takes_everything_away(tmp_path: Path) -> None:
     with closing(_engines(tmp_path / "tracker.db")) as engines:
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
         with engines.writer.connect() as opened:
-            config = schema.migrations_config()
+            config = migrations.migrations_config()
             config.attributes["connection"] = opened
             command.downgrade(config, "base")
         assert inspect(engines.writer).get_table_names() == ["alembic_version"]

@@ -4,7 +4,7 @@ import re
 
 from tests.house.pages import ROOT, blocks, rows, section
 from tracker import __version__
-from tracker.store import revisions
+from tracker.store.schema import revisions
 
 PAGE = ROOT / "docs" / "installing.md"
 README = ROOT / "README.md"

@@ -13,8 +13,8 @@ from tests.house.pages import OPERATIONS, ROOT, rows, section
 from tracker.cli import app
 from tracker.cli.common import Exit
 from tracker.domain.status import Attention
-from tracker.metrics import Metrics
-from tracker.polling.endpoint_watch import ADVICE
+from tracker.observability.metrics import Metrics
+from tracker.polling.endpoint_check import ADVICE
 from tracker.settings import PREFIX, Settings, redacted
 
 COMMON = {"--help", "--json", "--config"}  # told once for all

@@ -17,8 +17,8 @@ from sqlalchemy import text
 from tests.databases import write_migrated
 from tests.house.pages import DATABASE, blocks, section
 from tests.postgres import Server
-from tracker.store import schema
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations
 from tracker.store.tables import metadata
 
 TABLES = [table.name for table in metadata.sorted_tables]
@@ -112,8 +112,8 @@ def test_the_reader_reads_what_migrations_make_anew(
     postgresql: Server, database: str, reader: Connection
 ) -> None:
     engines = open_engines(postgresql.url(database))
-    schema.migrate(engines.writer, "0001")
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer, "0001")
+    migrations.migrate(engines.writer)
     engines.dispose()
 
     for name in (*TABLES, *VIEWS):

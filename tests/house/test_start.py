@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker.store import schema
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations
 
 # What a verb imports is written to standard error, which it uses for troubles alone.
 PROGRAM = """
@@ -30,13 +30,13 @@ HEAVY = {  # what none of the verbs here has any use for
     "psycopg",
     "starlette",
     "structlog",
-    "tracker.core",
-    "tracker.daemon",
+    "tracker.daemon.wiring",
+    "tracker.daemon.process",
     "tracker.simulator",
     "uvicorn",
 }
 # What asks HeyGen, and counts how that goes.
-ASKING = {"aiohttp", "httpx", "prometheus_client", "structlog", "tracker.core"}
+ASKING = {"aiohttp", "httpx", "prometheus_client", "structlog", "tracker.daemon.wiring"}
 VERSION_ONLY = HEAVY | {"asyncio", "importlib.metadata", "pydantic", "rich", "sqlalchemy", "tracker.settings"}
 
 
@@ -44,7 +44,7 @@ VERSION_ONLY = HEAVY | {"asyncio", "importlib.metadata", "pydantic", "rich", "sq
 def database(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'tracker.db'}"
     engines = open_engines(url)
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     engines.dispose()
     return url
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.databases import write_migrated
-from tracker.core import Core, open_core
-from tracker.database import open_database
+from tracker.daemon.database import open_database
+from tracker.daemon.wiring import Core, open_core
 from tracker.settings import Settings
 
 Open = Callable[..., Coroutine[Any, Any, Core]]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tracker.core import Core
-from tracker.database import clock
+from tracker.daemon.database import clock
+from tracker.daemon.wiring import Core
 from tracker.domain.retention import Keep
 from tracker.polling.gate import Reason
 from tracker.settings import Settings
-from tracker.tracking import registration
+from tracker.tracking.recorder import registration
 
 from .conftest import Open
 

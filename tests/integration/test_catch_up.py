@@ -13,17 +13,18 @@ from structlog.testing import capture_logs
 
 from tests.builders import NOON
 from tests.databases import write_migrated
-from tracker.core import Core, HeyGen, open_core
-from tracker.database import open_database
+from tracker.daemon.database import open_database
+from tracker.daemon.wiring import Core, HeyGen, open_core
 from tracker.domain.observation import Observation
+from tracker.domain.ports import Clock
+from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
-from tracker.ports import Clock, Record
 from tracker.settings import Settings
 from tracker.simulator.app import create_app
 from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.server import running
-from tracker.tracking import registration
+from tracker.tracking.recorder import registration
 
 pytestmark = pytest.mark.anyio
 

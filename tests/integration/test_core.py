@@ -2,9 +2,9 @@
 
 import pytest
 
-from tracker.core import HEYGEN_API
-from tracker.database import clock
-from tracker.tracking import registration
+from tracker.daemon.database import clock
+from tracker.daemon.wiring import HEYGEN_API
+from tracker.tracking.recorder import registration
 
 from .conftest import Open
 

@@ -19,16 +19,16 @@ from tests.integration.look_alike import (  # noqa: F401 - fixtures
     receiver_fixture,
     start_fixture,
 )
-from tracker.domain.file_hosts import FileHosts
+from tracker.domain.files.allowed_hosts import FileHosts
 from tracker.errors import (
     BrokenTransferError,
     FileTooLargeError,
     LinkRefusedError,
     UnsafeLinkError,
 )
-from tracker.files.client import FileClient
-from tracker.files.pace import Patience
 from tracker.heygen.client import HeyGenClient
+from tracker.outbound.file_client import FileClient
+from tracker.outbound.stall_detection import Patience
 from tracker.settings import Settings
 from tracker.simulator.remote import SimulatorClient
 

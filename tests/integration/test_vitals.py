@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tracker.core import Core
-from tracker.database import clock
+from tracker.daemon.database import clock
+from tracker.daemon.health import LOOK_SECONDS, STALLED_AFTER, Vitals
+from tracker.daemon.systemd import Manager
+from tracker.daemon.wiring import Core
 from tracker.polling.gate import Reason
 from tracker.polling.scheduler import Ticker
-from tracker.systemd import Manager
-from tracker.tracking import registration
-from tracker.vitals import LOOK_SECONDS, STALLED_AFTER, Vitals
+from tracker.tracking.recorder import registration
 
 from .conftest import Open
 

@@ -17,11 +17,12 @@ from sqlalchemy import Engine
 from tests.builders import NOON, URL, after, delivery
 from tests.builders import observation as observation_of
 from tests.databases import write_migrated
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Claim, Due
 from tracker.domain.observation import Observation, Problem, ProblemKind
+from tracker.domain.outcome import Outcome, judge
+from tracker.domain.record import Record, Recorded
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import Outcome, judge
-from tracker.ports import Claim, Due, Record, Recorded
 from tracker.store import claims
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import open_engines

@@ -34,15 +34,16 @@ from structlog.testing import capture_logs
 from tests.builders import SECRET, URL, signature
 from tests.databases import write_migrated
 from tests.fakes import FakeClock, FakeFigures
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Claim, Due
 from tracker.domain.observation import Details, Observation, Problem, ProblemKind
+from tracker.domain.outcome import Outcome
+from tracker.domain.record import Record, Recorded
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import Outcome
-from tracker.heygen.webhook import find_signer, parse_json_object, read_event, read_unusable
-from tracker.ports import Claim, Due, Record, Recorded
+from tracker.heygen.webhook_events import find_signer, parse_json_object, read_event, read_unusable
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
-from tracker.tracking import Tracker, poll_request, registration
+from tracker.tracking.recorder import Tracker, poll_request, registration
 
 CADENCE = Cadence()
 LEASE = timedelta(seconds=75)

@@ -13,17 +13,17 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tracker import systemd, vitals
 from tracker.cli.database import configure_logs
-from tracker.core import Core
-from tracker.daemon import Daemon
+from tracker.daemon import health, systemd
+from tracker.daemon.health import Vitals
+from tracker.daemon.process import Daemon
+from tracker.daemon.wiring import Core
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
-from tracker.vitals import Vitals
 
 DONE = Path("misbehaved")  # in the state folder
 SOON = 0.5  # seconds after the start
-vitals.STALLED_AFTER = 1.0  # seconds; the tests cannot wait for fifteen
+health.STALLED_AFTER = 1.0  # seconds; the tests cannot wait for fifteen
 
 
 def is_first_time() -> bool:

@@ -12,15 +12,18 @@ from typing import Protocol
 
 import structlog
 
-from tracker.archive.fetcher import Fetcher
-from tracker.archive.hands import Hands
-from tracker.archive.holding import LEASE, UnderWay, held
-from tracker.archive.part import Part
-from tracker.archive.places import Complete, Place
-from tracker.archive.room import free_bytes
-from tracker.domain.archive import next_attempt
-from tracker.domain.file_names import FileFields, FileOf, KeyTemplate
+from tracker.archive.disk_space import free_bytes
+from tracker.archive.downloader import Fetcher
+from tracker.archive.lease import LEASE, UnderWay, held
+from tracker.archive.partial_file import Part
+from tracker.archive.storage.folder import Complete, Place
+from tracker.archive.worker_thread import Hands
+from tracker.domain.files.keys import FileFields, FileOf, KeyTemplate
+from tracker.domain.files.ports import ArchiveStore
+from tracker.domain.files.records import Archived, FileClaim
+from tracker.domain.files.states import next_attempt
 from tracker.domain.links import LinkKind
+from tracker.domain.ports import Clock
 from tracker.errors import (
     AccountError,
     ArchiveError,
@@ -37,8 +40,6 @@ from tracker.errors import (
     UnsafeLinkError,
     UnwantedError,
 )
-from tracker.file_ports import Archived, ArchiveStore, FileClaim
-from tracker.ports import Clock
 
 log = structlog.get_logger("tracker.archive")
 

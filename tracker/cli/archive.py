@@ -10,12 +10,12 @@ from rich.filesize import decimal
 from tracker.archive.archiver import Archiver
 from tracker.cli.archive_view import View, named, view
 from tracker.cli.common import AsJson, Config, Exit, err, print_json, shown
-from tracker.cli.core import with_core
-from tracker.core import Core
-from tracker.domain.archive import FileState
+from tracker.cli.services import with_core
+from tracker.daemon.wiring import Core
+from tracker.domain.files.records import Wanted
+from tracker.domain.files.states import FileState
 from tracker.domain.status import Status
 from tracker.errors import InputError, PlaceError
-from tracker.file_ports import Wanted
 
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 10.0

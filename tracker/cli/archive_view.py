@@ -8,9 +8,9 @@ from typing import Any, Self
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tracker.archive.holding import UnderWay
+from tracker.archive.lease import UnderWay
 from tracker.cli.common import out, shown
-from tracker.domain.archive import FileState
+from tracker.domain.files.states import FileState
 
 Row = dict[str, Any]
 

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tracker.cli.common import AsJson, Config, err, out, print_json, print_table, shown
 from tracker.cli.database import configure_logs, read_settings
 from tracker.errors import InputError, SettingsError
-from tracker.store.copying import Copied, Step
-from tracker.store.copying import copy_database as copy
+from tracker.store.copy.copying import Copied, Step
+from tracker.store.copy.copying import copy_database as copy
 from tracker.store.engine import parse_url
 
 SHOWN = 20  # changed texts that people are shown

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tracker.cli.common import err, root_options
-from tracker.database import open_database, open_store
+from tracker.daemon.database import open_database, open_store
 from tracker.errors import StoreError
 from tracker.settings import Loaded, Settings, load
 from tracker.store.engine import Engines, parse_url, sqlite_path
@@ -31,7 +31,8 @@ def read_settings(config: Path | None) -> Loaded:
 
 def configure_logs(loaded: Loaded, *, level: str | None = None, as_json: bool = False) -> None:
     """Log as the settings say; verbs for people name a `level`, so that only trouble shows."""
-    from tracker import logs, systemd  # structlog is a tenth of what `list` takes; see LogsAtNeed
+    from tracker.daemon import systemd
+    from tracker.observability import logs
 
     settings, journal = loaded.settings, systemd.writes_to_journal(os.environ)
     logs.configure(

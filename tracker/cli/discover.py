@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
-from tracker.cli.core import with_core
-from tracker.core import Core, HeyGen
-from tracker.database import clock
+from tracker.cli.services import with_core
+from tracker.daemon.database import clock
+from tracker.daemon.wiring import Core, HeyGen
 from tracker.domain.adoption import Adoption
 from tracker.errors import InputError, SettingsError
 from tracker.heygen.listings import TranslationList

@@ -8,9 +8,10 @@ import typer
 
 from tracker.cli.common import AsJson, Config, out, print_json
 from tracker.cli.database import configure_logs, read_settings
-from tracker.database import open_database
-from tracker.store import migration_plan, schema
-from tracker.store.lock import sole_runner
+from tracker.daemon.database import open_database
+from tracker.store.process_lock import sole_runner
+from tracker.store.schema import migrations
+from tracker.store.schema import plan as migration_plan
 
 To = Annotated[
     str | None,
@@ -32,7 +33,7 @@ def migrate(config: Config = None, to: To = None, plan: Plan = False, as_json: A
         return
     alone = sole_runner(loaded.settings.database_url.get_secret_value()) if to else nullcontext()
     with alone:  # a daemon would go on with a schema that is no longer there
-        before, after = schema.migrate(engines.writer, to)
+        before, after = migrations.migrate(engines.writer, to)
     engines.dispose()
     if as_json:
         print_json({"before": before, "after": after})

@@ -7,11 +7,12 @@ from pathlib import Path
 import structlog
 import typer
 
-from tracker import logs, systemd
 from tracker.cli.common import AsJson, Config, Exit, exit_code, root_options
 from tracker.cli.database import configure_logs
-from tracker.daemon import Daemon
+from tracker.daemon import systemd
+from tracker.daemon.process import Daemon
 from tracker.errors import TrackerError
+from tracker.observability import logs
 from tracker.settings import Loaded, Settings, load
 
 log = structlog.get_logger("tracker.daemon")

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
-from tracker.cli.core import with_core
+from tracker.cli.services import with_core
 from tracker.cli.wait import Timeout, exit_code, follow, has_daemon
-from tracker.core import Core, HeyGen
+from tracker.daemon.wiring import Core, HeyGen
 from tracker.domain.status import Status
-from tracker.domain.submission import Order, Submission, SubmissionState
+from tracker.domain.submissions import Order, Submission, SubmissionState
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
 from tracker.errors import InputError, SettingsError
 

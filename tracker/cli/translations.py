@@ -6,16 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
-from tracker.cli.core import with_core
 from tracker.cli.entries import read_entries, refuse_all
 from tracker.cli.listing import Id, find
-from tracker.core import Core
-from tracker.database import clock
+from tracker.cli.services import with_core
+from tracker.daemon.database import clock
+from tracker.daemon.wiring import Core
 from tracker.domain.observation import Observation, ProblemKind
+from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.errors import InputError, SettingsError
-from tracker.ports import Record
-from tracker.tracking import poll_request, registration
+from tracker.tracking.recorder import poll_request, registration
 
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, exit_code, print_json
-from tracker.cli.core import with_core
-from tracker.core import Core
-from tracker.domain.links import LinkKind
+from tracker.cli.services import with_core
+from tracker.daemon.wiring import Core
+from tracker.domain.links import Link, LinkKind
 from tracker.errors import InputError, LinkEndedError, NotFoundError, TrackerError
-from tracker.file_ports import Link
 
 
 def url(

@@ -13,7 +13,7 @@ from tracker.cli.common import COLOURS, AsJson, ChangeLines, Config, Exit, err, 
 from tracker.cli.database import read_settings, with_store
 from tracker.domain.status import Status
 from tracker.errors import InputError
-from tracker.store.lock import is_running
+from tracker.store.process_lock import is_running
 from tracker.store.repository import Repository
 
 LOOK_SECONDS = 2.0  # without any news: an id may have become known, and news may not get through

@@ -7,10 +7,10 @@ import typer
 
 from tracker.cli.command import Verb, Verbs
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
-from tracker.cli.core import with_core
-from tracker.cli.webhook_desk import NAME, Desk, Done
-from tracker.core import Core
-from tracker.polling.endpoint_watch import ADVICE
+from tracker.cli.services import with_core
+from tracker.cli.webhook_registration import NAME, Desk, Done
+from tracker.daemon.wiring import Core
+from tracker.polling.endpoint_check import ADVICE
 
 HELP = "Look after our webhook endpoint at HeyGen, and its secrets."
 

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -117,3 +117,13 @@ def renewal(ends: Iterable[datetime | None], asked_at: datetime) -> datetime | N
     end = min(known)
     wait = min(max(abs(end - asked_at) / 2, SHORTEST_WAIT), LONGEST_WAIT)
     return max(end - RENEWED_BEFORE, asked_at + wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as HeyGen gave it; whoever reads it can open the file, so that no repr shows it."""
+
+    translation_id: int
+    kind: LinkKind
+    url: str = field(repr=False)
+    expires_at: datetime

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
-from tracker.domain.submission import Created, Order
+from tracker.domain.submissions import Created, Order
 from tracker.domain.translation import is_video_translate_id
 from tracker.errors import AccountError, HeyGenError, InputError, NotSentError, RefusedError, TransientError
 from tracker.heygen import v2, v3

@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from tracker.domain.observation import Observation
-from tracker.domain.verdict import Outcome
+from tracker.domain.outcome import Outcome
+from tracker.domain.page import Page
 from tracker.errors import NotFoundError, RefusedError, TransientError
 from tracker.heygen import v3
 from tracker.heygen.answers import Answer
 from tracker.heygen.client import HeyGenClient
 from tracker.heygen.payloads import as_object, as_time
-from tracker.heygen.webhook import read_logged
-from tracker.ports import Page
+from tracker.heygen.webhook_events import read_logged
 
 EVENTS_PATH = "/v3/webhooks/events"
 ROWS = 100  # the most that a page can have

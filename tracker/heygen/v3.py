@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import quote
 
 from tracker.domain.observation import Details, Observation, Problem, ProblemKind
+from tracker.domain.page import Page
 from tracker.domain.status import Source
 from tracker.domain.translation import is_video_translate_id
 from tracker.errors import TransientError
 from tracker.heygen.answers import Answer
 from tracker.heygen.payloads import as_number, as_object, as_status, as_text, as_time, as_url, first_text
-from tracker.ports import Page
 
 API_VERSION = "v3"
 TRANSLATIONS_PATH = "/v3/video-translations"

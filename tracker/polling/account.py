@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from tracker.domain.ports import AccountStore
 from tracker.polling.gate import Gate, Pause, Reason
-from tracker.ports import AccountStore
 
 HEARTBEAT = timedelta(seconds=5)
 SILENT = timedelta(seconds=30)  # whoever was not heard of for so long is gone

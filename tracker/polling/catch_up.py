@@ -10,10 +10,12 @@ from typing import Any
 import structlog
 
 from tracker.domain.observation import Observation
+from tracker.domain.page import Page
+from tracker.domain.ports import Clock, Listing, Memory, StatusSource, Store
+from tracker.domain.record import Record
 from tracker.errors import AccountError, HeyGenError, RateLimitedError, RefusedError
-from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, key_of, record_page
-from tracker.ports import Clock, Listing, Memory, Page, Record, StatusSource, Store
-from tracker.tracking import Tracker
+from tracker.polling.pagination import OVERLAP, Horizon, Walk, as_moment, key_of, record_page
+from tracker.tracking.recorder import Tracker
 
 log = structlog.get_logger("tracker.polling")
 

@@ -9,11 +9,13 @@ import structlog
 
 from tracker.domain.adoption import Adoption
 from tracker.domain.observation import Observation
+from tracker.domain.page import Page
+from tracker.domain.ports import Clock, Listing, Memory
+from tracker.domain.record import Record
 from tracker.domain.retention import Keep
 from tracker.errors import HeyGenError, RefusedError
-from tracker.polling.pages import OVERLAP, Horizon, Walk, as_moment, record_page
-from tracker.ports import Clock, Listing, Memory, Page, Record
-from tracker.tracking import Tracker
+from tracker.polling.pagination import OVERLAP, Horizon, Walk, as_moment, record_page
+from tracker.tracking.recorder import Tracker
 
 log = structlog.get_logger("tracker.polling")
 

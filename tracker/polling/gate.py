@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tracker.domain.cadence import Cadence, probe_after
+from tracker.domain.schedule import Cadence, probe_after
 
 
 class Reason(StrEnum):

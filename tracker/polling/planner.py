@@ -5,10 +5,10 @@ from enum import StrEnum
 
 import structlog
 
-from tracker.domain.cadence import YOUNG, Cadence
-from tracker.domain.plan import Plan, plan
-from tracker.ports import Clock, StatusSource, Store
-from tracker.tracking import Tracker
+from tracker.domain.capacity import Plan, plan
+from tracker.domain.ports import Clock, StatusSource, Store
+from tracker.domain.schedule import YOUNG, Cadence
+from tracker.tracking.recorder import Tracker
 
 log = structlog.get_logger("tracker.polling")
 

@@ -8,7 +8,12 @@ from typing import Protocol
 
 import structlog
 
+from tracker.domain.claims import Claim, Due
+from tracker.domain.limits import Pace
 from tracker.domain.observation import Observation, ProblemKind
+from tracker.domain.poller_state import PollerState
+from tracker.domain.ports import AccountStore, Clock, Figures, StatusSource, Store
+from tracker.domain.record import Record
 from tracker.domain.status import Attention
 from tracker.errors import (
     AccountError,
@@ -21,10 +26,8 @@ from tracker.errors import (
 from tracker.polling.account import Account
 from tracker.polling.doubt import Doubt
 from tracker.polling.gate import ADVICE, Gate, Reason
-from tracker.polling.pace import Pace, questions
-from tracker.polling.question import observe
-from tracker.ports import AccountStore, Claim, Clock, Due, Figures, PollerState, Record, StatusSource, Store
-from tracker.tracking import Tracker
+from tracker.polling.question import observe, questions
+from tracker.tracking.recorder import Tracker
 
 log = structlog.get_logger("tracker.polling")
 

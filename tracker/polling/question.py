@@ -1,15 +1,16 @@
 """One question to HeyGen, about one translation or many, and what it says of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import structlog
 
+from tracker.domain.claims import Claim
 from tracker.domain.observation import Observation, Problem, ProblemKind
+from tracker.domain.ports import StatusSource
 from tracker.domain.status import Source
 from tracker.domain.translation import is_video_translate_id
 from tracker.errors import AccountError, NotFoundError, RefusedError, TransientError
-from tracker.ports import Claim, StatusSource
 
 log = structlog.get_logger("tracker.polling")
 
@@ -47,3 +48,10 @@ def _learnt_nothing(video_translate_id: str, problem: Problem, now: datetime) ->
     return Observation(
         source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
     )
+
+
+def questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:
+    """What is asked together: as many as fit into a bulk question, the others one by one."""
+    together = [claim for claim in claims if not claim.alone]
+    yield from ([claim] for claim in claims if claim.alone)
+    yield from (together[start : start + batch] for start in range(0, len(together), batch))

@@ -8,8 +8,8 @@ from datetime import UTC
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from tracker.domain.ports import Clock
 from tracker.errors import StoreError
-from tracker.ports import Clock
 
 log = structlog.get_logger("tracker.polling")
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from tracker.domain.adoption import Adoption
-from tracker.domain.archive import Destination, Kinds
-from tracker.domain.file_hosts import host_and_port, host_pattern
-from tracker.domain.file_names import KeyTemplate
+from tracker.domain.files.allowed_hosts import host_and_port, host_pattern
+from tracker.domain.files.keys import KeyTemplate
+from tracker.domain.files.states import Destination, Kinds
 
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}

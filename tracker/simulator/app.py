@@ -13,13 +13,13 @@ from tracker.simulator.clock import MovableClock, steady_clock
 from tracker.simulator.control import Control
 from tracker.simulator.counters import Requests
 from tracker.simulator.delivery import Endpoint, SignatureHeader
-from tracker.simulator.desk import Desk, Keys
 from tracker.simulator.endpoints import Endpoints
 from tracker.simulator.events import EventLog, Events
 from tracker.simulator.faults import Faults
 from tracker.simulator.file_faults import FileFaults
 from tracker.simulator.files import FileRoom
 from tracker.simulator.idempotency import Idempotency
+from tracker.simulator.request_handler import Desk, Keys
 from tracker.simulator.retirement import Retirement
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.sender import ANSWER_SECONDS, Sender

@@ -13,12 +13,12 @@ from tracker.simulator import bodies
 from tracker.simulator.bodies import WrongBodyError, read
 from tracker.simulator.clock import MovableClock
 from tracker.simulator.delivery import iso
-from tracker.simulator.desk import Desk
 from tracker.simulator.endpoints import Endpoints
 from tracker.simulator.events import Events
 from tracker.simulator.faults import Oddities
 from tracker.simulator.file_faults import Forced
 from tracker.simulator.files import FileRoom
+from tracker.simulator.request_handler import Desk
 from tracker.simulator.sender import Sender
 from tracker.simulator.world import Order, Translation
 

@@ -13,8 +13,8 @@ from starlette.routing import BaseRoute
 
 from tracker.simulator.answers import V3
 from tracker.simulator.delivery import Event
-from tracker.simulator.desk import Call, Desk
 from tracker.simulator.paging import Page, asked, cut
+from tracker.simulator.request_handler import Call, Desk
 from tracker.simulator.world import Translation, World
 
 EVENTS = Call("v3.events", V3, "events")

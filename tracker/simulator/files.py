@@ -13,9 +13,9 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from tracker.simulator.content import KINDS, Content, content_of
-from tracker.simulator.desk import Desk
 from tracker.simulator.file_faults import OF_BODIES, FileFaults, Forced
 from tracker.simulator.links import FILES
+from tracker.simulator.request_handler import Desk
 from tracker.simulator.world import Translation
 
 SECRETS = ("x-api-key", "authorization", "cookie")

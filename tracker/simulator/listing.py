@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from tracker.simulator.desk import Desk
 from tracker.simulator.paging import Page, asked, cut, token
+from tracker.simulator.request_handler import Desk
 from tracker.simulator.world import Translation
 
 # Multiplying by an odd number goes through all of 32 bits once: an order without any order.

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from tracker.simulator.answers import V2 as DIALECT
 from tracker.simulator.answers import GenerateBody, HeyGenBody, HttpUrl, Language, invalid, proofread_of, read
-from tracker.simulator.desk import Call, Desk
+from tracker.simulator.request_handler import Call, Desk
 from tracker.simulator.world import Order, OrderError, Translation
 
 STATUS = Call("v2.status", DIALECT, "status")

@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute
 
 from tracker.simulator.answers import V3 as DIALECT
 from tracker.simulator.answers import GenerateBody, HeyGenBody, HttpUrl, Language, invalid, proofread_of, read
-from tracker.simulator.desk import Call, Desk
 from tracker.simulator.listing import Listing
+from tracker.simulator.request_handler import Call, Desk
 from tracker.simulator.world import Order, OrderError, Status, Translation
 
 STATUS = Call("v3.status", DIALECT, "status")

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from tracker.simulator.answers import V1, V3, HeyGenBody, HttpUrl, Refusal, read
-from tracker.simulator.desk import Call, Desk
 from tracker.simulator.endpoints import Endpoints, EndpointStatus
+from tracker.simulator.request_handler import Call, Desk
 
 ENDPOINTS = Call("endpoints", V3, "endpoints")
 OLD_ENDPOINTS = Call("v1.endpoints", V1, "endpoints")

@@ -13,11 +13,13 @@ from typing import Any, cast
 from sqlalchemy import Column, Connection, CursorResult, Row, Select, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tracker.domain.claims import Claim
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Outcome
+from tracker.domain.ports import Judge
+from tracker.domain.record import Record, Recorded
 from tracker.domain.status import Source
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Outcome
-from tracker.ports import Claim, Judge, Record, Recorded
 from tracker.store.effects import Effect, arrival, as_new, beginning, body_row, effect_of
 from tracker.store.intake import Intake, is_unprocessed
 from tracker.store.rows import COLUMNS, as_translation

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tracker.domain.status import OPEN_STATUSES
-from tracker.domain.submission import Created, Submission, SubmissionState
+from tracker.domain.submissions import Created, Submission, SubmissionState
 from tracker.store.submissions import insert_row, load, note
 from tracker.store.tables import WAITS_FOR_ID, submissions, translations
 from tracker.store.writer import LostRaceError

@@ -19,9 +19,9 @@ from sqlalchemy import (
     update,
 )
 
+from tracker.domain.claims import Claim, Due
 from tracker.domain.links import RENEWED_BEFORE
 from tracker.domain.status import FINAL_STATUSES, OPEN_STATUSES, Attention, Status
-from tracker.ports import Claim, Due
 from tracker.store.conditions import IS_UNFLAGGED, IS_UNPLANNED, POLLED_ALONE, POLLED_TOGETHER
 from tracker.store.tables import translations
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
-from tracker.domain.decide import Change
 from tracker.domain.delivery import Delivery
 from tracker.domain.links import LinkKind, Move
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Outcome
+from tracker.domain.ports import Judge
+from tracker.domain.record import Record, Recorded
 from tracker.domain.status import Status
+from tracker.domain.transitions import Change
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Outcome
-from tracker.ports import Judge, Record, Recorded
 
 
 @dataclass(frozen=True, slots=True)

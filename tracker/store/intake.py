@@ -8,12 +8,14 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, CursorResult, Insert, Row, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from tracker.domain.claims import Claim
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
+from tracker.domain.outcome import Outcome
+from tracker.domain.ports import Judge
+from tracker.domain.record import Record, Recorded
 from tracker.domain.status import OPEN_STATUSES, Source, Status
 from tracker.domain.translation import Translation
-from tracker.domain.verdict import Outcome
-from tracker.ports import Claim, Judge, Record, Recorded
 from tracker.store.effects import arrival, as_new, beginning, body_row, effect_of, told
 from tracker.store.rows import COLUMNS, as_translation
 from tracker.store.tables import (

@@ -11,29 +11,31 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from tracker.domain.claims import Claim, Due
 from tracker.domain.links import LinkKind
+from tracker.domain.ports import Clock, Judge, News
+from tracker.domain.record import Record, Recorded
 from tracker.domain.retention import Kind
 from tracker.domain.status import Source
-from tracker.domain.submission import Created, Order, Submission, SubmissionState
+from tracker.domain.submissions import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
-from tracker.ports import Claim, Clock, Due, Judge, News, Record, Recorded
 from tracker.store import (
-    archived_files,
+    archive,
     binding,
     claims,
     instances,
-    memory,
+    key_value,
     queries,
     retention,
-    revisions,
     secret_use,
     submissions,
 )
+from tracker.store.archive_repository import FileDesk
 from tracker.store.batch import ToStore, store_all
+from tracker.store.database_events import open_news
 from tracker.store.engine import READERS, Engines
-from tracker.store.file_desk import FileDesk
-from tracker.store.news import open_news
-from tracker.store.rested import Rested
+from tracker.store.schema import revisions
+from tracker.store.slow_counts import Rested
 from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
@@ -98,7 +100,7 @@ class Repository:
         """What several have handed over meanwhile is one batch; each gets its own results."""
         now = self._clock()
         stored = store_all(connection, chain.from_iterable(calls), now)
-        archived_files.want_recorded(connection, stored, self.archive, now)
+        archive.want_recorded(connection, stored, self.archive, now)
         results = iter(stored)
         return [list(islice(results, len(call))) for call in calls]
 
@@ -156,7 +158,7 @@ class Repository:
 
     async def swap(self, name: str, old: Any, new: Any) -> bool:
         """Remember `new` (None: nothing) where `old` was remembered; False where it was something else."""
-        return await self._write(partial(memory.swap, name=name, old=old, new=new, now=self._clock()))
+        return await self._write(partial(key_value.swap, name=name, old=old, new=new, now=self._clock()))
 
     async def flag_overdue(self, now: datetime, overdue_after: timedelta) -> list[str]:
         """Raise `overdue` on open translations that have grown too old, the oldest first; returns their ids.
@@ -200,11 +202,11 @@ class Repository:
 
     async def recall(self, name: str) -> Any:
         """The JSON value remembered under that name; None where there is none."""
-        return await self._read(partial(memory.recall, name=name))
+        return await self._read(partial(key_value.recall, name=name))
 
     async def remember(self, name: str, value: Any) -> None:
         """Remember a JSON value between runs."""
-        await self._write(partial(memory.remember, name=name, value=value, now=self._clock()))
+        await self._write(partial(key_value.remember, name=name, value=value, now=self._clock()))
 
     async def plan_submission(self, order: Order, key: str, until: datetime) -> Submission:
         """Store an order and a row for each of its translations; ours alone until `until`."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, CursorResult, Row, func, insert, select, update
 
 from tracker.domain.status import OPEN_STATUSES
-from tracker.domain.submission import Order, Submission, SubmissionState
+from tracker.domain.submissions import Order, Submission, SubmissionState
 from tracker.store.tables import WAITS_FOR_ID, submissions, translations
 
 DUE_AT_ONCE = 20

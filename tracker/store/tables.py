@@ -17,11 +17,11 @@ from sqlalchemy import (
     text,
 )
 
-from tracker.domain.archive import FileState
+from tracker.domain.files.states import FileState
 from tracker.domain.links import LinkKind
+from tracker.domain.outcome import Outcome
 from tracker.domain.status import Attention, Source, Status
-from tracker.domain.submission import SubmissionState
-from tracker.domain.verdict import Outcome
+from tracker.domain.submissions import SubmissionState
 from tracker.store.conditions import (
     EVERY_ROW,
     IS_FINAL,

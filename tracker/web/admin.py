@@ -11,16 +11,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tracker.domain.links import LinkKind
+from tracker.domain.links import Link, LinkKind
+from tracker.domain.poller_state import PollerState
+from tracker.domain.ports import Clock, Reader
+from tracker.domain.record import Record
 from tracker.domain.status import Attention, Status
 from tracker.errors import InputError, TrackerError
-from tracker.file_ports import Link
-from tracker.ports import Clock, PollerState, Reader, Record
-from tracker.tracking import Tracker, poll_request, registration
+from tracker.tracking.recorder import Tracker, poll_request, registration
 from tracker.web.answers import RETRY_AFTER, Json, http_error, refuse, tracker_error
-from tracker.web.events import HEADERS, MEDIA_TYPE, EventStream
+from tracker.web.event_stream import HEADERS, MEDIA_TYPE, EventStream
 from tracker.web.guard import Guard
-from tracker.web.hub import Hub
+from tracker.web.live_updates import Hub
 from tracker.web.openapi import openapi
 from tracker.web.pages import SECURITY, live_script, render_dashboard
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tracker.ports import PollerState
+from tracker.domain.poller_state import PollerState
 
 _environment = Environment(
     loader=PackageLoader("tracker.web"),

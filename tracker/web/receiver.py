@@ -10,8 +10,9 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from tracker.domain.ports import Clock
+from tracker.domain.record import Record, Recorded
 from tracker.errors import StoreError
-from tracker.ports import Clock, Record, Recorded
 from tracker.web.answers import RETRY_AFTER, Json, refuse
 
 log = structlog.get_logger("tracker.webhooks")

@@ -15,16 +15,16 @@ import pytest
 from tests.databases import write_migrated
 from tests.integration.archive.hosts import Counted, FakeFiles, FakeLinks, MovingClock
 from tracker.archive.archiver import Archiver, Limits
-from tracker.archive.bandwidth import Bandwidth
-from tracker.archive.fetcher import Fetcher
-from tracker.archive.places import Folder, Place
-from tracker.domain.cadence import Cadence
-from tracker.domain.file_names import KeyTemplate
+from tracker.archive.downloader import Fetcher
+from tracker.archive.storage.folder import Folder, Place
+from tracker.archive.throttle import Bandwidth
+from tracker.domain.files.keys import KeyTemplate
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Details, Observation
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.ports import Record
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 

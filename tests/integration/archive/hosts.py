@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tests.builders import NOON
-from tracker.domain.links import LinkKind
+from tracker.domain.files.ports import Download
+from tracker.domain.links import Link, LinkKind
 from tracker.errors import BrokenTransferError, LinkRefusedError
-from tracker.file_ports import Download, Link
 
 CHUNK = 64 * 1024
 

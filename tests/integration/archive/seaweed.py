@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from tracker.archive.bucket import BucketSettings
+from tracker.archive.storage.s3 import BucketSettings
 
 PROGRAM = Path(sys.executable).with_name("weed")
 START_SECONDS, LOOK_SECONDS = 60.0, 0.1

@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from tests.integration.archive.conftest import DEADLINE, FILM, HOUR, Stage
 from tests.integration.archive.seaweed import SECRET, Seaweed
-from tracker.archive import bucket as module
-from tracker.archive.bucket import Bucket
-from tracker.archive.places import Complete
+from tracker.archive.storage import s3 as module
+from tracker.archive.storage.folder import Complete
+from tracker.archive.storage.s3 import Bucket
 from tracker.errors import KeyTakenError, PlaceError, UnwantedError
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from tests.copies import contents, fill, is_empty, postgresql_database
 from tests.integration.cli.conftest import PATIENCE, TERMINAL, Program
 from tests.integration.cli.test_look import Screen
 from tests.postgres import Server
-from tracker.store.lock import sole_runner
+from tracker.store.process_lock import sole_runner
 
 MANY = 15_000  # translations that take a second to copy
 LOOK_SECONDS = 0.02

@@ -13,7 +13,7 @@ import pytest
 
 from tests.databases import write_migrated
 from tests.postgres import Server
-from tracker.store import revisions
+from tracker.store.schema import revisions
 
 from .conftest import PATIENCE, Program, Ran
 

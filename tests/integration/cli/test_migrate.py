@@ -3,7 +3,7 @@
 import sqlite3
 
 from tests.integration.cli.conftest import Program
-from tracker.store import revisions
+from tracker.store.schema import revisions
 
 NEWEST = revisions.needed_revision()
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from tracker.store.lock import sole_runner
+from tracker.store.process_lock import sole_runner
 
 from .conftest import Program
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tracker.heygen.webhook import find_signer, sign
+from tracker.heygen.webhook_events import find_signer, sign
 from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.truth import EndpointTruth
 

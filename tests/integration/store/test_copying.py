@@ -22,10 +22,10 @@ from tests.copies import (
 )
 from tests.postgres import Server
 from tracker.errors import AlreadyRunningError, InputError, SchemaError, SettingsError, StoreError
-from tracker.store import schema
-from tracker.store.copying import Copied, Step, copy_database
+from tracker.store.copy.copying import Copied, Step, copy_database
 from tracker.store.engine import open_engines
-from tracker.store.lock import is_running, sole_runner
+from tracker.store.process_lock import is_running, sole_runner
+from tracker.store.schema import migrations
 from tracker.store.tables import deliveries, delivery_bodies
 
 MIB = 2**20
@@ -355,8 +355,8 @@ def test_a_target_with_another_schema_is_refused(
     sqlite: str, new_server_url: str, revision: str, told: str
 ) -> None:
     engines = open_engines(new_server_url)
-    schema.migrate(engines.writer)
-    schema.migrate(engines.writer, "0001")
+    migrations.migrate(engines.writer)
+    migrations.migrate(engines.writer, "0001")
     engines.dispose()
     with psycopg.connect(new_server_url) as server:
         server.execute("UPDATE alembic_version SET version_num = %s", [revision])
@@ -454,7 +454,7 @@ def test_a_copy_that_is_interrupted_leaves_nothing_and_can_be_made_again(sqlite:
 def test_what_the_target_changes_on_the_way_is_noticed(sqlite: str, new_sqlite: str) -> None:
     fill(sqlite)
     engines = open_engines(new_sqlite)
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     engines.dispose()
     execute(
         new_sqlite,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import AlreadyRunningError, StoreError
-from tracker.store.lock import is_running, sole_runner
+from tracker.store.process_lock import is_running, sole_runner
 
 HOLDER = """
 import sys
-from tracker.store.lock import sole_runner
+from tracker.store.process_lock import sole_runner
 with sole_runner(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

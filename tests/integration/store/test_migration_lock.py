@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from tests.postgres import Server
 from tracker.errors import StoreError
-from tracker.store import revisions, schema
 from tracker.store.engine import Engines, open_engines
-from tracker.store.migration_lock import LockPatience, sole_migrator, with_patience
+from tracker.store.schema import migrations, revisions
+from tracker.store.schema.lock import LockPatience, sole_migrator, with_patience
 from tracker.store.writer import translated
 
 HASTY = LockPatience(seconds=0.2, attempts=2, pause=0.05)
@@ -36,7 +36,7 @@ def test_who_holds_a_table_is_named_with_the_way_out(postgresql: Server, engines
         other.execute("SET application_name = 'a report'")
         other.execute("SELECT * FROM translations")
         with pytest.raises(StoreError) as refused:
-            schema.migrate(engines.writer, "0001", HASTY)
+            migrations.migrate(engines.writer, "0001", HASTY)
         number = other.info.backend_pid
 
     told = str(refused.value)
@@ -54,7 +54,7 @@ def test_several_who_hold_a_table_are_counted(postgresql: Server, engines: Engin
         with second.transaction():
             second.execute("SELECT * FROM translations, changes")
             with pytest.raises(StoreError) as refused:
-                schema.migrate(engines.writer, "0001", HASTY)
+                migrations.migrate(engines.writer, "0001", HASTY)
 
     assert f"translations is held by process {number} " in str(refused.value)
     assert ", 1 more after it: end it, or " in str(refused.value)
@@ -69,7 +69,7 @@ def test_a_prepared_transaction_is_named_as_one(postgresql: Server, engines: Eng
         with pytest.raises(
             StoreError, match="translations is held by a prepared transaction: end it, see pg_"
         ):
-            schema.migrate(engines.writer, "0001", HASTY)
+            migrations.migrate(engines.writer, "0001", HASTY)
     finally:
         postgresql.execute("ROLLBACK PREPARED 'forgotten'", name)
 
@@ -80,12 +80,12 @@ def test_a_migration_that_gave_up_left_the_schema_and_its_locks_behind_nobody(
     with postgresql.connect(name) as other, other.transaction():
         other.execute("SELECT * FROM translations")
         with pytest.raises(StoreError, match="gave up"):
-            schema.migrate(engines.writer, "0001", HASTY)
+            migrations.migrate(engines.writer, "0001", HASTY)
         with engines.reader.begin() as connection:
             assert revisions.current_revision(connection) == revisions.needed_revision()
         assert postgresql.execute(HELD, name) == []
 
-    assert schema.migrate(engines.writer, "0001", HASTY) == (revisions.needed_revision(), "0001")
+    assert migrations.migrate(engines.writer, "0001", HASTY) == (revisions.needed_revision(), "0001")
 
 
 def test_a_lock_that_is_let_go_between_two_attempts_is_taken(
@@ -95,7 +95,7 @@ def test_a_lock_that_is_let_go_between_two_attempts_is_taken(
     with ThreadPoolExecutor(1) as pool:
         with postgresql.connect(name) as other, other.transaction():
             other.execute("SELECT * FROM translations")
-            migrating = pool.submit(schema.migrate, engines.writer, "0001", long_enough)
+            migrating = pool.submit(migrations.migrate, engines.writer, "0001", long_enough)
             waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
             while not postgresql.execute(waiting, name):
                 assert not migrating.done(), migrating.result()

@@ -4,12 +4,12 @@ import pytest
 
 from tests.integration.store.places import OnSqlite, Place
 from tracker.errors import InputError
-from tracker.store import migration_plan, revisions, schema
 from tracker.store.engine import Engines
+from tracker.store.schema import migrations, plan, revisions
 
 
 def test_an_empty_database_is_shown_the_whole_way_and_stays_empty(either: Engines, place: Place) -> None:
-    planned = migration_plan.plan(either.reader)
+    planned = plan.plan(either.reader)
 
     assert (planned.before, planned.after) == (None, revisions.needed_revision())
     assert [step.revision for step in planned.steps] == revisions.known_revisions()
@@ -23,15 +23,15 @@ def test_an_empty_database_is_shown_the_whole_way_and_stays_empty(either: Engine
 
 def test_what_is_shown_is_what_makes_the_schema(either: Engines, place: Place) -> None:
     """Statement by statement, as a database administrator would run it."""
-    planned = migration_plan.plan(either.reader)
+    planned = plan.plan(either.reader)
     for statement in (statement for step in planned.steps for statement in step.sql):
         if statement not in ("BEGIN;", "COMMIT;"):  # each of ours is committed at once
             place.sql(statement)
     by_hand = plainly(place)
 
-    assert migration_plan.plan(either.reader).steps == []
-    assert schema.migrate(either.writer, "0001") == (revisions.needed_revision(), "0001")
-    assert schema.migrate(either.writer) == ("0001", revisions.needed_revision())
+    assert plan.plan(either.reader).steps == []
+    assert migrations.migrate(either.writer, "0001") == (revisions.needed_revision(), "0001")
+    assert migrations.migrate(either.writer) == ("0001", revisions.needed_revision())
     assert plainly(place) == by_hand
 
 
@@ -41,17 +41,17 @@ def plainly(place: Place) -> list[tuple[str, str, str]]:
 
 
 def test_nothing_to_do_is_a_way_without_steps(either: Engines) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
 
     newest = revisions.needed_revision()
-    assert migration_plan.plan(either.reader) == migration_plan.Plan(newest, newest, [])
+    assert plan.plan(either.reader) == plan.Plan(newest, newest, [])
 
 
 def test_the_way_down_takes_the_newest_back_first(either: Engines, place: Place) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     before = place.schema()
 
-    planned = migration_plan.plan(either.reader, "0001")
+    planned = plan.plan(either.reader, "0001")
 
     assert [step.revision for step in planned.steps] == revisions.known_revisions()[:0:-1]
     assert not any(step.up for step in planned.steps)
@@ -60,11 +60,11 @@ def test_the_way_down_takes_the_newest_back_first(either: Engines, place: Place)
 
 
 def test_each_migration_is_a_transaction_of_its_own_on_postgresql() -> None:
-    for step in migration_plan.steps_between(None, revisions.needed_revision(), "postgresql"):
+    for step in plan.steps_between(None, revisions.needed_revision(), "postgresql"):
         assert (step.sql[0], step.sql[-1]) == ("BEGIN;", "COMMIT;")
         assert f"'{step.revision}'" in step.sql[-2]
 
 
 def test_a_revision_that_nobody_knows_is_refused(either: Engines) -> None:
     with pytest.raises(InputError, match="there is no schema 0815; this program knows 0001, 0002"):
-        migration_plan.plan(either.reader, "0815")
+        plan.plan(either.reader, "0815")

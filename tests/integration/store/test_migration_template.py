@@ -13,8 +13,8 @@ from tests.integration.store.places import OnPostgresql, OnSqlite, Place
 from tests.migration_rules import broken_rules
 from tests.postgres import Server
 from tests.systemd.newer import copy_of_the_tree
-from tracker.store import revisions, schema
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations, revisions
 
 NEWEST = revisions.needed_revision()
 MIGRATION = '''"""A column, an index and a constraint on a table that is in use."""
@@ -84,7 +84,7 @@ def newer(tmp_path: Path) -> Newer:
 def old(place: Place) -> Place:
     """A database of this version, with more rows than are written at once."""
     engines = open_engines(place.url)
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     engines.dispose()
     place.sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "

@@ -18,8 +18,8 @@ from alembic.runtime.migration import MigrationContext
 
 from tests.integration.store.places import OnSqlite, Place, schema_of
 from tracker.errors import InputError, SchemaError, StoreError
-from tracker.store import migration_plan, revisions, schema
 from tracker.store.engine import Engines, open_engines
+from tracker.store.schema import migrations, plan, revisions
 from tracker.store.tables import metadata
 
 ROOT = Path(__file__).parents[3]
@@ -43,21 +43,21 @@ def execute(path: Path, statement: str) -> None:
 
 
 def test_migrating_says_where_it_began_and_where_it_ended(either: Engines) -> None:
-    assert schema.migrate(either.writer) == (None, revisions.needed_revision())
-    assert schema.migrate(either.writer) == (revisions.needed_revision(), revisions.needed_revision())
+    assert migrations.migrate(either.writer) == (None, revisions.needed_revision())
+    assert migrations.migrate(either.writer) == (revisions.needed_revision(), revisions.needed_revision())
     revisions.check(either.reader)
 
 
 def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     before = place.schema()
-    config = schema.migrations_config()
+    config = migrations.migrations_config()
     with either.writer.connect() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert [name for _, name, _ in place.schema() if not name.startswith("sqlite_")] == []
 
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
 
     assert place.schema() == before
     assert {name for kind, name, _ in before if kind == "view"} == {
@@ -70,17 +70,17 @@ def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) 
 
 @pytest.mark.parametrize("revision", revisions.known_revisions())
 def test_each_migration_goes_back_and_forth_around_data(either: Engines, place: Place, revision: str) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     before = place.schema()
     place.sql("INSERT INTO translations (video_translate_id, title) VALUES ('a', 'A'), ('b', 'B')")
     place.sql("INSERT INTO tracker_state (name, value) VALUES ('x', '1')")
     place.sql("INSERT INTO submissions (idempotency_key, request) VALUES ('k', '{}')")
     place.sql("UPDATE translations SET submission_id = 1 WHERE video_translate_id = 'b'")
 
-    assert schema.migrate(either.writer, revision) == (revisions.needed_revision(), revision)
+    assert migrations.migrate(either.writer, revision) == (revisions.needed_revision(), revision)
     with either.reader.connect() as connection:
         assert revisions.current_revision(connection) == revision
-    assert schema.migrate(either.writer) == (revision, revisions.needed_revision())
+    assert migrations.migrate(either.writer) == (revision, revisions.needed_revision())
 
     assert place.schema() == before
     assert place.sql("SELECT video_translate_id, title FROM translations ORDER BY id") == [
@@ -95,12 +95,12 @@ def test_a_revision_that_nobody_knows_is_refused_before_anything_happens(
     engines: Engines, path: Path
 ) -> None:
     with pytest.raises(InputError, match="there is no schema 0815; this program knows 0001, 0002"):
-        schema.migrate(engines.writer, "0815")
+        migrations.migrate(engines.writer, "0815")
     assert not path.exists()
 
 
 def test_the_migrations_make_the_tables_that_the_program_knows(either: Engines) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
 
     with either.reader.connect() as connection:
         context = MigrationContext.configure(
@@ -113,7 +113,7 @@ def test_the_migrations_make_the_very_constraints_that_the_program_knows(
     engines: Engines, tmp_path: Path
 ) -> None:
     """What alembic does not compare: CHECKs, defaults, partial indexes, as SQLite wrote them down."""
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     made = open_engines(f"sqlite:///{tmp_path / 'made.db'}")
     metadata.create_all(made.writer)
     made.dispose()
@@ -165,7 +165,7 @@ def test_the_alembic_command_goes_up_finds_nothing_missing_and_goes_down(path: P
 def test_the_alembic_command_gives_the_schema_that_our_own_gives(
     engines: Engines, path: Path, tmp_path: Path
 ) -> None:
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     other = tmp_path / "other.db"
 
     assert alembic(other, "upgrade", "head").returncode == 0
@@ -186,7 +186,7 @@ def test_a_database_without_tables_names_the_command(either: Engines) -> None:
 
 
 def test_an_outdated_schema_names_the_command(either: Engines, place: Place) -> None:
-    schema.migrate(either.writer, revisions.known_revisions()[-2])
+    migrations.migrate(either.writer, revisions.known_revisions()[-2])
 
     with pytest.raises(SchemaError, match=r"is older than this program's; run: tracker migrate"):
         revisions.check(either.reader)
@@ -195,15 +195,15 @@ def test_an_outdated_schema_names_the_command(either: Engines, place: Place) -> 
 def test_a_schema_from_the_future_asks_for_an_upgrade_and_is_left_alone(
     either: Engines, place: Place
 ) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     before = place.schema()
     place.sql("UPDATE alembic_version SET version_num = '9999'")
 
     for refused in (
         lambda: revisions.check(either.reader),
-        lambda: schema.migrate(either.writer),
-        lambda: schema.migrate(either.writer, "0001"),
-        lambda: migration_plan.plan(either.reader),
+        lambda: migrations.migrate(either.writer),
+        lambda: migrations.migrate(either.writer, "0001"),
+        lambda: plan.plan(either.reader),
     ):
         with pytest.raises(SchemaError, match=r"9999 is newer.*upgrade heygen-tracker"):
             refused()
@@ -216,18 +216,18 @@ def test_a_file_that_is_no_database_is_a_store_error(engines: Engines, path: Pat
     with pytest.raises(StoreError, match="file is not a database"):
         revisions.check(engines.reader)
     with pytest.raises(StoreError, match="file is not a database"):
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
 
 
 def test_a_folder_that_is_missing_is_a_store_error(tmp_path: Path) -> None:
     engines = open_engines(f"sqlite:///{tmp_path / 'missing' / 'tracker.db'}")
 
     with pytest.raises(StoreError, match="unable to open database file"):
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
 
 
 def test_what_refers_to_a_table_that_sqlite_makes_anew_stays(engines: Engines, path: Path) -> None:
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     execute(path, "INSERT INTO translations (video_translate_id) VALUES ('a')")
     execute(
         path,
@@ -235,7 +235,7 @@ def test_what_refers_to_a_table_that_sqlite_makes_anew_stays(engines: Engines, p
         "VALUES (1, 'pending', 'running', 'poll', '2026-11-23 12:00:00.000000')",
     )
 
-    with schema.for_migrations(engines.writer) as connection, connection.begin():
+    with migrations.for_migrations(engines.writer) as connection, connection.begin():
         for view in ("open_translations", "expiring_urls", "translation_timings", "tracker_health"):
             connection.exec_driver_sql(f"DROP VIEW {view}")
         operations = Operations(MigrationContext.configure(connection))
@@ -252,7 +252,7 @@ def test_a_migration_that_fails_leaves_a_sqlite_file_as_it_was(engines: Engines,
     before = schema_of(path)
 
     with pytest.raises(StoreError, match="submissions already exists"):
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
 
     assert schema_of(path) == before
 

@@ -13,11 +13,11 @@ import pytest
 from tests.builders import NOON
 from tests.house.pages import ROOT
 from tracker.domain.retention import Keep
-from tracker.retention import Retention
-from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 from tracker.store.retention import SPARE_PAGES
+from tracker.store.schema import migrations
+from tracker.tracking.retention import Retention
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ def ask(path: Path, *statements: str) -> list[object]:
 @contextmanager
 def opened(path: Path) -> Iterator[Repository]:
     engines = open_engines(f"sqlite:///{path}")
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     store = Repository(engines, lambda: NOON)
     store.open()
     try:

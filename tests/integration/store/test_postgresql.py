@@ -19,11 +19,12 @@ import pytest
 from tests.builders import NOON, URL, as_body, delivery, event, observation
 from tests.omissions import leave_out
 from tests.postgres import USER, Server, as_who
-from tracker.domain.cadence import Cadence
+from tracker.domain.claims import Due
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
 from tracker.errors import StoreError
-from tracker.ports import Due, Record
 from tracker.store import claims
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository

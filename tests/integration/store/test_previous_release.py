@@ -15,10 +15,10 @@ from tests.recorded_queries import (
     replay_on_postgresql,
     replay_on_sqlite,
 )
-from tracker.store import revisions, schema
+from tracker.store.archive_repository import FileDesk
 from tracker.store.engine import Engines
-from tracker.store.file_desk import FileDesk
 from tracker.store.repository import Repository
+from tracker.store.schema import migrations, revisions
 
 
 def replayed(place: Place, recording: Recording) -> list[str]:
@@ -42,14 +42,14 @@ def test_there_is_a_recording_of_the_first_schema_that_had_successors() -> None:
 def test_the_newest_schema_bears_what_an_earlier_release_says(
     either: Engines, place: Place, revision: str
 ) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
 
     assert replayed(place, recorded(revision, engine_of(place))) == []
 
 
 def test_what_this_version_says_can_be_said_again(either: Engines, place: Place) -> None:
     """Or a recording would prove nothing."""
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     said = record(either)
     kept = place.sql("SELECT COUNT(*) FROM changes")
     tables = ("link_changes", "changes", "delivery_bodies", "deliveries", "translations", "submissions")
@@ -75,7 +75,7 @@ def test_what_this_version_says_can_be_said_again(either: Engines, place: Place)
 def test_a_schema_that_contracts_too_early_is_found_out(
     either: Engines, place: Place, contracted: str, told: str
 ) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     place.sql(contracted)
 
     refused = replayed(place, recorded("0002", engine_of(place)))
@@ -85,7 +85,7 @@ def test_a_schema_that_contracts_too_early_is_found_out(
 
 def test_a_column_that_only_the_new_release_fills_is_found_out(either: Engines, place: Place) -> None:
     """An old INSERT does not name it: to look at the statement would not tell."""
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     if isinstance(place, OnSqlite):
         place.sql("ALTER TABLE changes ADD COLUMN reason TEXT CHECK (reason IS NOT NULL)")
     else:
@@ -97,7 +97,7 @@ def test_a_column_that_only_the_new_release_fills_is_found_out(either: Engines, 
 
 
 def test_rows_that_are_no_longer_written_are_found_out(either: Engines, place: Place) -> None:
-    schema.migrate(either.writer)
+    migrations.migrate(either.writer)
     place.sql("INSERT INTO translations (video_translate_id) VALUES ('in the way of the numbers')")
 
     refused = replayed(place, recorded("0002", engine_of(place)))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker.store import schema
 from tracker.store.engine import open_engines
+from tracker.store.schema import migrations
 from tracker.store.sharing import share_with_group
 
 SHARED, CLOSED, WRITABLE, SETGID = 0o2770, 0o700, 0o770, 0o2750
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 def migrate(path: Path) -> None:
     engines = open_engines(f"sqlite:///{path}")
-    schema.migrate(engines.writer)
+    migrations.migrate(engines.writer)
     engines.dispose()
 
 
@@ -43,7 +43,7 @@ def test_a_new_database_in_a_shared_folder_is_opened_to_the_group_whatever_the_u
     before = os.umask(umask)
     try:
         engines = open_engines(f"sqlite:///{folder / 'tracker.db'}")
-        schema.migrate(engines.writer)
+        migrations.migrate(engines.writer)
         modes = {path.name: mode(path) for path in folder.iterdir()}
         engines.dispose()
     finally:

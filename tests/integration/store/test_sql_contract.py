@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from tests.databases import write_migrated
-from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Details, Observation
+from tracker.domain.outcome import judge
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
-from tracker.ports import Record
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 

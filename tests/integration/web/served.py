@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 
 from tests.databases import write_migrated
-from tracker.domain.cadence import Cadence
-from tracker.metrics import Metrics
+from tracker.domain.schedule import Cadence
+from tracker.observability.metrics import Metrics
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
-from tracker.tracking import Tracker
+from tracker.tracking.recorder import Tracker
 from tracker.web.listen import open_listener
 from tracker.web.server import Server
 

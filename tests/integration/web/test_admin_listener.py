@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from tests.integration.web.served import NOON, Answer, Client, Core, Headers, core_in, served
-from tracker.domain.links import LinkKind
+from tracker.domain.links import Link, LinkKind
+from tracker.domain.poller_state import PollerState
 from tracker.errors import (
     AccountError,
     LinkEndedError,
@@ -27,11 +28,9 @@ from tracker.errors import (
     TransientError,
     UnsafeLinkError,
 )
-from tracker.file_ports import Link
-from tracker.ports import PollerState
 from tracker.store.tables import translations
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.hub import Hub
+from tracker.web.live_updates import Hub
 from tracker.web.openapi import openapi
 
 TOKEN = "a-long-random-word"

@@ -13,13 +13,13 @@ from tests.contract.openers import NOON, Database, open_postgresql, open_sqlite
 from tests.integration.web.served import Client, served
 from tests.postgres import Server
 from tests.streams import DEADLINE, PATH, Page
-from tracker.domain.cadence import Cadence
-from tracker.file_ports import Link
-from tracker.metrics import Metrics
-from tracker.ports import PollerState
-from tracker.tracking import Tracker
+from tracker.domain.links import Link
+from tracker.domain.poller_state import PollerState
+from tracker.domain.schedule import Cadence
+from tracker.observability.metrics import Metrics
+from tracker.tracking.recorder import Tracker
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.hub import Hub
+from tracker.web.live_updates import Hub
 
 SOON = 2.0  # seconds; it takes a tenth of that
 CHANGE = (

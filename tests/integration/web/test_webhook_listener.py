@@ -27,10 +27,10 @@ from tests.integration.web.served import (
     read_answer,
     served,
 )
+from tracker.domain.record import Record, Recorded
 from tracker.errors import StoreError
-from tracker.heygen import webhook
-from tracker.keyring import Keyring
-from tracker.ports import Record, Recorded
+from tracker.heygen import webhook_events
+from tracker.tracking.webhook_secrets import Keyring
 from tracker.web.public import MAX_BODY_BYTES, create_public_app
 from tracker.web.receiver import Receiver
 
@@ -64,7 +64,7 @@ def client(shared_core: Core) -> Iterator[Client]:
     """A client of the listener that most tests share, because each takes a moment to stop."""
     receiver = Receiver(
         shared_core.tracker.record,
-        webhook,
+        webhook_events,
         lambda: NOON,
         secrets=lambda: SECRETS,
         tokens=lambda: [TOKEN],
@@ -103,7 +103,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
         ) -> Client:
             receiver = Receiver(
                 record,
-                webhook,
+                webhook_events,
                 lambda: NOON,
                 secrets=secrets,
                 tokens=lambda: tokens,
@@ -828,7 +828,7 @@ def test_what_is_being_stored_when_the_listener_stops_is_answered_first(core: Co
         return stored
 
     receiver = Receiver(
-        slow, webhook, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
+        slow, webhook_events, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
     )
     answers: list[Answer] = []
     with ExitStack() as serving:
@@ -863,7 +863,7 @@ def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
 
     def post(body: bytes, secret: str) -> int:
         return client.request(
-            "POST", HOOK, body=body, headers=[("Signature", webhook.sign(body, secret))]
+            "POST", HOOK, body=body, headers=[("Signature", webhook_events.sign(body, secret))]
         ).status
 
     assert post(event(video_translate_id="a"), "whsec_1") == 503

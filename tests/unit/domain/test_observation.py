@@ -3,10 +3,10 @@
 import pytest
 
 from tests.builders import URL, delivery, failed_poll, observation, poll, translation
-from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Problem, ProblemKind
+from tracker.domain.outcome import judge
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.verdict import judge
 
 
 def test_an_answer_about_this_translation_informs() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tests.builders import NOON, answer
-from tracker.domain.submission import Created, Order
+from tracker.domain.submissions import Created, Order
 from tracker.errors import (
     InputError,
     KeyRejectedError,

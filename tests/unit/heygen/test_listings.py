@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.builders import ID, NOON, URL, after, event
+from tracker.domain.page import Page
 from tracker.domain.status import Source, Status
 from tracker.errors import HeyGenError, KeyRejectedError, RateLimitedError, RefusedError, TransientError
 from tracker.heygen.client import HeyGenClient
 from tracker.heygen.listings import EventLog, TranslationList
-from tracker.ports import Page
 
 pytestmark = pytest.mark.anyio
 

@@ -10,12 +10,13 @@ from typing import Any
 from tests.builders import after, observation
 from tests.contract.openers import Database, open_sqlite
 from tests.fakes import FakeClock, FakeFigures
-from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation
+from tracker.domain.page import Page
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.ports import Page, Record
 from tracker.store.repository import Repository
-from tracker.tracking import Tracker
+from tracker.tracking.recorder import Tracker
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import NOON, after
 from tests.contract.openers import Database
-from tracker.domain.cadence import Cadence
+from tracker.domain.schedule import Cadence
 from tracker.polling.account import HEARTBEAT, HOLD, MEMORY, PROBE, SILENT, Account
 from tracker.polling.gate import Gate, Reason
 

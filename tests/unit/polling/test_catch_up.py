@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from tests.builders import NOON, after, observation
 from tests.unit.polling.listed import FakeListing, House, logged, open_house, page, times
 from tracker.domain.observation import Observation
+from tracker.domain.page import Page
 from tracker.domain.status import Source, Status
 from tracker.errors import KeyRejectedError, RateLimitedError, RefusedError, StoreError, TransientError
 from tracker.polling.catch_up import CatchUp, CatchUpReport
-from tracker.ports import Page
 
 pytestmark = pytest.mark.anyio
 

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from tests.builders import NOON, after
 from tests.unit.polling.listed import FakeListing, House, listed, logged, open_house, page, times
 from tracker.domain.adoption import Adoption
+from tracker.domain.page import Page
 from tracker.domain.retention import Keep
 from tracker.domain.status import Status
 from tracker.errors import (
@@ -22,10 +23,9 @@ from tracker.errors import (
     StoreError,
     TransientError,
 )
-from tracker.polling import pages
+from tracker.polling import pagination
 from tracker.polling.discovery import Discovery, Report, Sweeps
-from tracker.polling.pages import Horizon, Walk, as_moment
-from tracker.ports import Page
+from tracker.polling.pagination import Horizon, Walk, as_moment
 
 pytestmark = pytest.mark.anyio
 
@@ -346,7 +346,7 @@ async def test_a_list_that_promises_more_for_ever_is_left(house: House) -> None:
 
     house.listing = Endless()
     report = await discovery(house).sweep()
-    assert (report.new, report.pages) == (2, 1 + pages.STALE_PAGES)
+    assert (report.new, report.pages) == (2, 1 + pagination.STALE_PAGES)
     assert report.not_reached is not None
     assert "brought nothing new" in report.not_reached
     house.listing.asked.clear()
@@ -415,7 +415,7 @@ async def test_more_without_a_token_ends_it() -> None:
 
 
 async def test_a_few_pages_without_news_are_no_end() -> None:
-    stale = [page(listed("a")) for _ in range(pages.STALE_PAGES - 1)]
+    stale = [page(listed("a")) for _ in range(pagination.STALE_PAGES - 1)]
     assert (await walk(page(listed("a")), *stale, page(listed("b"))))[1] is None
 
 
@@ -424,12 +424,12 @@ async def test_pages_of_other_products_are_news_as_long_as_their_times_are() -> 
     assert await walk(*others) == (20, None)
     same = [Page([], ignored=1, times=times(1)) for _ in range(20)]
     read, cut = await walk(*same)
-    assert read == 1 + pages.STALE_PAGES
+    assert read == 1 + pagination.STALE_PAGES
     assert cut is not None
 
 
 async def test_there_is_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MOST_PAGES", 5)
+    monkeypatch.setattr(pagination, "MOST_PAGES", 5)
     read, cut = await walk(*(page(listed(str(number))) for number in range(9)))
     assert (read, cut) == (5, "HeyGen promises more after 5 pages")
 

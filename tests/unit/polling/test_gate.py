@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON, after
-from tracker.domain.cadence import Cadence
+from tracker.domain.schedule import Cadence
 from tracker.polling.gate import Gate, Reason
 
 

@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 from tests.builders import URL, after, observation
 from tests.contract.openers import Database
 from tests.fakes import FakeFigures, FakeHeyGen
-from tracker.domain.cadence import Cadence, Tempo
-from tracker.domain.plan import Plan, plan
+from tracker.domain.capacity import Plan, plan
+from tracker.domain.record import Record
+from tracker.domain.schedule import Cadence, Tempo
 from tracker.domain.status import Source, Status
 from tracker.errors import StoreError
 from tracker.polling.planner import PLAN_SECONDS, Mode, Planner
-from tracker.ports import Record
-from tracker.tracking import Tracker
+from tracker.tracking.recorder import Tracker
 
 pytestmark = pytest.mark.anyio
 

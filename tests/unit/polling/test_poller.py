@@ -15,7 +15,9 @@ from tests.builders import ID, URL, after
 from tests.contract.openers import DISK_ERROR, Database
 from tests.contract.records import shown
 from tests.fakes import FakeFigures, FakeHeyGen
-from tracker.domain.cadence import Cadence
+from tracker.domain.limits import Pace
+from tracker.domain.poller_state import PollerState
+from tracker.domain.schedule import Cadence
 from tracker.domain.status import Status
 from tracker.errors import (
     AccountError,
@@ -27,10 +29,8 @@ from tracker.errors import (
     TransientError,
 )
 from tracker.polling.gate import Reason
-from tracker.polling.pace import Pace
 from tracker.polling.poller import TOLD_ONE_BY_ONE, Poller
-from tracker.ports import PollerState
-from tracker.tracking import Tracker
+from tracker.tracking.recorder import Tracker
 
 pytestmark = pytest.mark.anyio
 

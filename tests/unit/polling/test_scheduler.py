@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from tracker.database import clock
+from tracker.daemon.database import clock
 from tracker.errors import StoreError
 from tracker.polling.scheduler import Ticker
 

@@ -1,0 +1,60 @@
+"""The thread of one file."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tracker.archive.worker_thread import Hands
+
+pytestmark = pytest.mark.anyio
+
+HANGS = """
+import asyncio, threading
+from tracker.archive.worker_thread import Hands
+
+async def main():
+    hands = Hands()
+    asked = asyncio.create_task(hands.do(threading.Event().wait))
+    await asyncio.sleep(0)
+    asked.cancel()
+    hands.rest()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_what_was_asked_is_done_in_order_also_after_nobody_waits_for_it() -> None:
+    hands, may, done = Hands(), threading.Event(), list[str]()
+
+    def first() -> None:
+        may.wait(10)
+        done.append("first")
+
+    waiting = asyncio.create_task(hands.do(first))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    may.set()
+
+    await hands.do(done.append, "second")
+    assert done == ["first", "second"]
+    hands.rest()
+
+
+async def test_what_it_raises_is_raised() -> None:
+    hands = Hands()
+    with pytest.raises(ValueError, match="invalid literal"):
+        await hands.do(int, "x")
+    assert await hands.do(int, "7") == 7
+    hands.rest()
+
+
+def test_a_thread_that_hangs_keeps_no_process_from_its_end() -> None:
+    subprocess.run([sys.executable, "-c", HANGS], timeout=30, check=True)

@@ -1,0 +1,114 @@
+"""What a page gets on its stream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Message, Scope
+
+from tracker.domain.ports import News
+from tracker.web.event_stream import HEARTBEAT, HEARTBEAT_SECONDS, NEWS, RETRY, EventStream
+from tracker.web.live_updates import Hub, Stream
+
+pytestmark = pytest.mark.anyio
+
+DEADLINE = 10.0
+SCOPE: Scope = {"type": "http", "method": "GET", "path": "/api/news", "headers": []}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Silence:
+    """No news, ever."""
+
+    @asynccontextmanager
+    async def news(self) -> AsyncIterator[News]:
+        yield self._wait
+
+    async def _wait(self, seconds: float) -> bool:
+        await asyncio.sleep(seconds)
+        return False
+
+
+class Browser:
+    """The other side of one stream: what it was sent, and whether it has gone."""
+
+    def __init__(self, heartbeat_seconds: float = DEADLINE) -> None:
+        self.hub = Hub(Silence(), most=1)
+        stream = self.hub.join()
+        assert stream is not None
+        self.stream: Stream = stream
+        self.sent: asyncio.Queue[Message] = asyncio.Queue()
+        self.gone = asyncio.Event()
+        self.serving = asyncio.create_task(
+            EventStream(self.hub, stream, heartbeat_seconds)(SCOPE, self._receive, self.sent.put)
+        )
+
+    async def _receive(self) -> Message:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def next(self) -> Message:
+        async with asyncio.timeout(DEADLINE):
+            return await self.sent.get()
+
+    async def text(self) -> str:
+        return str((await self.next())["body"], "utf-8")
+
+    async def is_let_go(self) -> bool:
+        async with asyncio.timeout(DEADLINE):
+            await self.serving
+        return self.hub.join() is not None
+
+
+async def test_a_stream_says_what_it_is_and_then_when_to_look() -> None:
+    browser = Browser()
+    headers = dict((await browser.next())["headers"])
+    assert headers == {
+        b"content-type": b"text/event-stream; charset=utf-8",
+        b"cache-control": b"no-store",
+        b"x-accel-buffering": b"no",
+    }
+    assert await browser.text() == RETRY == "retry: 2000\n\n"
+
+    assert await browser.text() == NEWS == "event: change\ndata: {}\n\n"
+    browser.stream.tell()
+    assert await browser.text() == NEWS
+    await browser.hub.close()
+
+
+async def test_silence_is_filled_with_comments() -> None:
+    browser = Browser(heartbeat_seconds=0.01)
+    await browser.next()
+    texts = [await browser.text() for _ in range(5)]
+
+    assert texts[-3:] == [HEARTBEAT] * 3
+    assert HEARTBEAT.startswith(":")
+    assert 15 <= HEARTBEAT_SECONDS <= 30
+    await browser.hub.close()
+
+
+async def test_a_page_that_was_closed_gives_its_place_back() -> None:
+    browser = Browser()
+    assert browser.hub.join() is None
+
+    browser.gone.set()
+
+    assert await browser.is_let_go()
+    await browser.hub.close()
+
+
+async def test_an_ended_stream_ends_its_answer_as_answers_end() -> None:
+    browser = Browser()
+    for _ in range(3):
+        await browser.next()
+
+    browser.hub.end_streams()
+
+    assert await browser.next() == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert await browser.is_let_go()
+    await browser.hub.close()

@@ -1,0 +1,1 @@
+"""One process: wiring, start-up, health, stop, systemd."""

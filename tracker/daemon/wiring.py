@@ -1,0 +1,291 @@
+"""Puts the parts together that the daemon and the verbs share: store, HeyGen, the one door, the poller."""
+
+import os
+import socket
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from tracker.archive.archiver import Archiver
+from tracker.daemon.archive_wiring import FilesAtNeed, limits_of, missing, open_archiver
+from tracker.daemon.database import clock, open_store
+from tracker.domain.files.ports import Files
+from tracker.domain.limits import Pace
+from tracker.domain.poller_state import PollerState
+from tracker.domain.ports import Clock
+from tracker.domain.retention import Keep
+from tracker.domain.schedule import Cadence
+from tracker.errors import StoreError
+from tracker.heygen import v2
+from tracker.heygen.client import HeyGenClient
+from tracker.heygen.creation import Creation
+from tracker.heygen.listings import EventLog, TranslationList
+from tracker.heygen.statuses import StatusEndpoint
+from tracker.heygen.webhook_endpoints import Endpoints, LegacyEndpoints
+from tracker.observability import logs
+from tracker.observability.metrics import Metrics
+from tracker.polling.catch_up import CatchUp
+from tracker.polling.discovery import Discovery, Sweeps
+from tracker.polling.endpoint_check import EndpointWatch
+from tracker.polling.planner import Planner
+from tracker.polling.poller import Poller
+from tracker.polling.renewals import Renewals
+from tracker.settings import Settings
+from tracker.store.engine import Engines
+from tracker.store.repository import Repository
+from tracker.tracking.fresh_links import FreshLinks, Freshness
+from tracker.tracking.recorder import Tracker
+from tracker.tracking.retention import Retention
+from tracker.tracking.submissions import Submissions
+from tracker.tracking.webhook_secrets import Keyring
+
+STOP_SECONDS = 5.0  # for a file that is complete, and on its way into its place
+HEYGEN_API = "heygen_api"  # under this name it is remembered which API the account speaks
+
+
+@dataclass(frozen=True, slots=True)
+class HeyGen:
+    """Everything that asks HeyGen; there is none without an API key."""
+
+    client: HeyGenClient
+    statuses: StatusEndpoint
+    planner: Planner
+    submissions: Submissions
+    watch: EndpointWatch
+    renewals: Renewals
+    catch_up: CatchUp | None  # v2 has no event log
+    sweeps: Sweeps | None  # nor a list
+
+
+@dataclass(slots=True)
+class Core:
+    """The parts that the daemon and the verbs share."""
+
+    settings: Settings
+    repository: Repository
+    tracker: Tracker
+    poller: Poller
+    metrics: Metrics
+    keyring: Keyring
+    retention: Retention
+    links: FreshLinks
+    heygen: HeyGen | None
+    archive: Archiver | None = None  # without TRACKER_ARCHIVE
+
+    @property
+    def polling(self) -> PollerState:
+        """For pages, probes and figures: how polling goes."""
+        told = replace(self.poller.state, delivery_rate=self.tracker.delivery_rate)
+        if self.heygen is None:
+            return told
+        plan = self.tracker.plan
+        return replace(
+            told,
+            api=self.heygen.statuses.api,
+            mode=self.heygen.planner.mode,
+            staleness=plan.staleness.total_seconds() if plan else None,
+            promised=self.settings.max_staleness,
+            webhook_problems=self.heygen.watch.problems,
+        )
+
+    def adopt(self, settings: Settings) -> None:
+        """Go on with these settings, as far as they are live."""
+        cadence = _cadence(settings)
+        self.settings = settings
+        self.tracker.cadence = cadence
+        self.keyring.configured = settings.signing_secrets
+        self.poller.set_pace(_pace(settings, cadence))
+        self.retention.keep = _keep(settings)
+        self.links.freshness = Freshness(settings.keep_links_fresh)
+        if self.archive is not None:
+            self.archive.set_limits(limits_of(settings))
+        if self.heygen is not None:
+            self._adopt_for_heygen(self.heygen, cadence)
+
+    def _adopt_for_heygen(self, heygen: "HeyGen", cadence: Cadence) -> None:
+        settings = self.settings
+        if settings.heygen_api_key is not None and heygen.client.set_api_key(
+            settings.heygen_api_key.get_secret_value()
+        ):
+            self.poller.try_account()
+        heygen.client.set_rate_limit(settings.rate_limit)
+        heygen.planner.set_pace(cadence, settings.rate_limit)
+        heygen.renewals.is_on = self.links.freshness is Freshness.ALWAYS
+        if heygen.sweeps is not None:
+            heygen.sweeps.set_interval(_interval(settings))
+
+    async def exposition(self) -> tuple[bytes, str]:
+        """The text of /metrics and its content type."""
+        now = clock()
+        oldest = await self.repository.oldest_due(now)
+        text = self.metrics.expose(
+            await self.repository.counts(),
+            oldest_due_age=(now - oldest).total_seconds() if oldest else 0.0,
+            poller=self.polling,
+            stretch=self.tracker.stretch,
+            backlog=await self.retention.backlog(),
+            missing=await missing(self.repository.files, now) if self.archive else None,
+        )
+        return text, self.metrics.content_type
+
+
+async def open_core(
+    settings: Settings,
+    engines: Engines,
+    stack: AsyncExitStack,
+    clock: Clock = clock,
+    files: Files | None = None,
+) -> Core:
+    """Open store, tracker, HeyGen client and poller; `stack` closes them. Raises StoreError.
+
+    `files` are the file hosts; without them no link is checked before it is given.
+    """
+    repository = await open_store(engines, stack, clock)
+    metrics = Metrics()
+    cadence = _cadence(settings)
+    tracker = Tracker(repository, cadence, metrics)
+    await tracker.remember_evidence()
+    keyring = Keyring(settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide)
+    client = await _open_client(settings, metrics, stack)
+    statuses = await _open_statuses(settings, repository, client) if client else None
+    poller = Poller(
+        repository,
+        tracker,
+        statuses,
+        metrics,
+        clock,
+        owner=_owner(),
+        pace=_pace(settings, cadence),
+    )
+    if client is not None:
+        poller.account.share, poller.account.silence = client.share, client.silence
+        client.silenced = poller.account.owe_silence
+    stack.push_async_callback(_leave, poller)
+    retention = Retention(repository, _keep(settings), clock, metrics.pruned)
+    freshness = Freshness(settings.keep_links_fresh)
+    hosts = files if files is not None else await stack.enter_async_context(FilesAtNeed(settings))
+    links = FreshLinks(repository, poller, hosts, metrics, clock, freshness)
+    core = Core(settings, repository, tracker, poller, metrics, keyring, retention, links, heygen=None)
+    if settings.archive is not None:
+        core.archive = open_archiver(settings, repository, hosts, links, clock, metrics, owner=_owner())
+        stack.push_async_callback(core.archive.stop, STOP_SECONDS)
+    return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
+
+
+def _owner() -> str:
+    """What this tracker is called in claims."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def _leave(poller: Poller) -> None:
+    with suppress(StoreError):  # the others will miss us, only later
+        await poller.account.leave()
+
+
+async def _open_client(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> HeyGenClient | None:
+    if settings.heygen_api_key is None:
+        return None
+    client = HeyGenClient(
+        settings.heygen_api_key.get_secret_value(),
+        settings.heygen_base_url,
+        rate_limit=settings.rate_limit,
+        concurrency=settings.concurrency,
+        timeout=settings.request_timeout,
+        asked=metrics.asked,
+    )
+    return await stack.enter_async_context(client)
+
+
+async def _open_statuses(settings: Settings, repository: Repository, client: HeyGenClient) -> StatusEndpoint:
+    async def switched(api: str) -> None:
+        await repository.remember(HEYGEN_API, api)
+
+    known = await repository.recall(HEYGEN_API)
+    return StatusEndpoint(client, settings.heygen_api, known=known, switched=switched)
+
+
+def _heygen(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> HeyGen:
+    settings, repository, tracker = core.settings, core.repository, core.tracker
+    has_log = settings.heygen_api != v2.API_VERSION  # and a list
+    planner = Planner(
+        repository,
+        tracker,
+        statuses,
+        clock,
+        cadence=_cadence(settings),
+        rate_limit=settings.rate_limit,
+        hasten_at_start=not has_log,
+    )
+    creation = Creation(client, lambda: statuses.api, follows=settings.heygen_api == "auto")
+    submissions = Submissions(repository, creation, tracker, clock, request_timeout=settings.request_timeout)
+    watch = EndpointWatch(
+        Endpoints(client, clock),
+        LegacyEndpoints(client, clock),
+        repository,
+        repository,
+        url=settings.webhook_url,
+        has_secrets=lambda: bool(core.keyring.secrets()),
+    )
+    catch_up = sweeps = None
+    if has_log:
+        catch_up = _catch_up(core, client, statuses, clock)
+        sweeps = _sweeps(core, client, clock)
+    return HeyGen(client, statuses, planner, submissions, watch, _renewals(core, client), catch_up, sweeps)
+
+
+def _renewals(core: Core, client: HeyGenClient) -> Renewals:
+    metrics = core.metrics
+    return Renewals(
+        core.poller.renew,
+        lambda: client.is_idle,
+        metrics.link_renewed,
+        metrics.link_not_renewed,
+        is_on=core.links.freshness is Freshness.ALWAYS,
+    )
+
+
+def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
+    return CatchUp(
+        core.tracker,
+        core.repository,
+        EventLog(client),
+        core.repository,
+        clock,
+        statuses,
+        trusted=lambda: core.poller.state.knows_translations,
+    )
+
+
+def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps:
+    listing, adopt = TranslationList(client), core.settings.discover_adopt
+    discovery = Discovery(
+        core.tracker, listing, core.repository, clock, adopt, keep=lambda: core.retention.keep
+    )
+    return Sweeps(discovery, _interval(core.settings), clock)
+
+
+def _interval(settings: Settings) -> timedelta | None:
+    """Between two sweeps; None: there are none."""
+    return timedelta(seconds=settings.discover_interval) if settings.discover_interval else None
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        delivery_bodies=timedelta(seconds=settings.keep_delivery_bodies),
+        deliveries=timedelta(seconds=settings.keep_deliveries),
+        finished=timedelta(seconds=settings.keep_finished) if settings.keep_finished else None,
+    )
+
+
+def _pace(settings: Settings, cadence: Cadence) -> Pace:
+    return Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence)
+
+
+def _cadence(settings: Settings) -> Cadence:
+    return Cadence(
+        min_interval=timedelta(seconds=settings.poll_min_interval),
+        max_interval=timedelta(seconds=settings.poll_max_interval),
+        overdue_after=timedelta(seconds=settings.overdue_after),
+        give_up_after=timedelta(seconds=settings.give_up_after),
+        max_staleness=timedelta(seconds=settings.max_staleness),
+    )

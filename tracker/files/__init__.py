@@ -1,1 +1,0 @@
-"""The file hosts: aiohttp, checked addresses, and what an answer promises."""

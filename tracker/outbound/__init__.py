@@ -1,0 +1,1 @@
+"""How other machines are reached: addresses, allowed hosts, the client for file hosts."""

@@ -1,0 +1,1 @@
+"""Copying a database into another: rows, guards, conversion."""

@@ -1,0 +1,1 @@
+"""The schema: its version, migrations, their lock and their plan."""

@@ -1,0 +1,1 @@
+"""The services around the one door: recorder, submissions, fresh links, retention, webhook secrets."""
