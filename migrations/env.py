@@ -1,4 +1,4 @@
-"""Runs migrations on the connection handed over by tracker.store.schema.migrations, or on TRACKER_DATABASE_URL.
+"""Runs migrations on the connection that tracker.store.schema hands over, or on TRACKER_DATABASE_URL.
 
 Offline it writes them down as SQL, for tracker.store.schema.plan.
 """
