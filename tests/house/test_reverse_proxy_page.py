@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.house.pages import ROOT, blocks
-from tracker.web.public import MAX_BODY_BYTES
+from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.web.receiver import BODY_SECONDS, STORE_SECONDS
 
 PAGE = (ROOT / "docs" / "reverse-proxy.md").read_text()

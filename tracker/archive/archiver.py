@@ -14,7 +14,7 @@ import structlog
 
 from tracker.archive.disk_space import free_bytes
 from tracker.archive.downloader import Fetcher
-from tracker.archive.lease import LEASE, UnderWay, held
+from tracker.archive.lease import UnderWay, held
 from tracker.archive.partial_file import Part
 from tracker.archive.storage.folder import Complete, Place
 from tracker.archive.worker_thread import Hands
@@ -22,6 +22,7 @@ from tracker.domain.files.keys import FileFields, FileOf, KeyTemplate
 from tracker.domain.files.ports import ArchiveStore
 from tracker.domain.files.records import Archived, FileClaim
 from tracker.domain.files.states import next_attempt
+from tracker.domain.limits import FILE_LEASE
 from tracker.domain.links import LinkKind
 from tracker.domain.ports import Clock
 from tracker.errors import (
@@ -123,7 +124,7 @@ class Archiver:
             return
         if self.pause is not None:
             room = min(room, 1)  # one tries whether it works again
-        for claim in await self._store.claim(now, room, self._owner, LEASE, of):
+        for claim in await self._store.claim(now, room, self._owner, FILE_LEASE, of):
             await self._begin(claim, now)
 
     async def _begin(self, claim: FileClaim, now: datetime) -> None:

@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from tracker.domain.files.ports import ArchiveStore
 from tracker.domain.files.records import Archived, FileClaim
+from tracker.domain.limits import FILE_LEASE, FILE_LEASE_RENEWED
 from tracker.domain.ports import Clock
 from tracker.errors import StoreError
-
-LEASE = timedelta(minutes=5)  # a killed tracker's files are free after that
-RENEWED = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -43,10 +40,10 @@ async def held(store: ArchiveStore, one: UnderWay, clock: Clock) -> AsyncIterato
 
     async def renew() -> None:
         while True:
-            await asyncio.sleep(RENEWED.total_seconds())
+            await asyncio.sleep(FILE_LEASE_RENEWED.total_seconds())
             with suppress(StoreError):  # until it lapses there is time to try again
                 async with one.writing:
-                    renewed = await store.renew(one.claim, clock() + LEASE)
+                    renewed = await store.renew(one.claim, clock() + FILE_LEASE)
                     if renewed is None:
                         one.is_stopped = True
                         task.cancel()

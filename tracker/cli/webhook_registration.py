@@ -10,7 +10,13 @@ from tracker.daemon.wiring import Core
 from tracker.errors import InputError, NotFoundError, RefusedError, SettingsError, StoreError, TransientError
 from tracker.heygen.webhook_endpoints import Endpoint, Endpoints, LegacyEndpoints
 from tracker.observability import logs
-from tracker.polling.endpoint_check import LATEST_ENDS, REMEMBERED, endpoint_problems, find_ours, is_silent
+from tracker.polling.endpoint_check import (
+    LATEST_ENDS,
+    REMEMBERED,
+    endpoint_problems,
+    find_ours,
+    silence_problems,
+)
 
 NAME = "heygen"  # of a secret that nobody named
 
@@ -116,12 +122,11 @@ class Desk:
         found = await self._list(legacy=bool(remembered.get("legacy")))
         ours = find_ours(found, remembered, self._url)
         ends = await self._core.repository.recent_end_sources(LATEST_ENDS)
-        heard = await self._core.repository.heard_since_ends(LATEST_ENDS)
         by_webhook = sum(source == "webhook" for source in ends)
         has_secret = bool(self.keyring.secrets())
         problems = endpoint_problems(ours, remembered, self._url)
         problems += ["no_secret"] if ours is not None and not has_secret else []
-        problems += ["webhooks_silent"] if has_secret and is_silent(ends, heard=heard) else []
+        problems += await silence_problems(self._core.repository, has_secret=has_secret)
         return {
             "endpoints": [_shown(one, is_ours=one is ours) for one in found],
             "secrets": await self._secrets(),

@@ -2,17 +2,19 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 
 from tracker.daemon.systemd import Manager
+from tracker.domain.schedule import back_off
 from tracker.errors import SchemaError, StoreError
 from tracker.store.engine import Engines
 from tracker.store.schema import migrations, revisions
 
 log = structlog.get_logger("tracker.daemon")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0  # seconds between two tries
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=0.25), timedelta(seconds=5)  # between two tries
 
 
 class Opening:
@@ -41,21 +43,22 @@ class Opening:
     async def _await(self, engines: Engines) -> None:
         """After a boot the server may start beside us."""
         loop = asyncio.get_running_loop()
-        latest, pause = loop.time() + self._patience, FIRST_PAUSE
+        latest, failures = loop.time() + self._patience, 0
         while not self._stop.is_set():
             try:
                 await asyncio.to_thread(revisions.check, engines.reader)
             except SchemaError:  # it answers, and waiting does not help
                 raise
             except StoreError as error:
+                failures += 1
+                pause = back_off(failures, FIRST_PAUSE, LONGEST_PAUSE).total_seconds()
                 if loop.time() + pause > latest:
                     raise
-                self._tell(error, is_first=pause == FIRST_PAUSE)
+                self._tell(error, is_first=failures == 1)
             else:
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
 
     def _tell(self, error: StoreError, *, is_first: bool) -> None:
         if is_first:

@@ -5,6 +5,11 @@ from datetime import timedelta
 
 from tracker.domain.schedule import Cadence
 
+MAX_BODY_BYTES = 1024 * 1024  # of a request, a webhook included
+FILE_LEASE = timedelta(minutes=5)  # a killed tracker's downloads are free after that
+FILE_LEASE_RENEWED = timedelta(minutes=1)
+LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -14,7 +19,7 @@ class Pace:
     request_timeout: float  # seconds
     rate_limit: float  # requests a second
     cadence: Cadence
-    spare: timedelta = timedelta(seconds=60)  # a claim outlives its request by this much
+    spare: timedelta = LEASE_SPARE
 
     @property
     def on_demand(self) -> int:

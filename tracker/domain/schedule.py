@@ -17,6 +17,7 @@ CONFIRMATIONS = 8  # unanswered questions about an end that a webhook reported, 
 STRETCHES = ((10, 4.0), (5, 2.0))  # so many ends in a row by webhook stretch the intervals so much
 PROBE_LAST = timedelta(minutes=5)
 YOUNG = timedelta(minutes=30)  # for so long max_staleness is promised
+MOST_DOUBLINGS = 16
 MARGIN = 0.9  # of max_staleness is planned; the rest is for the tick, the turn and the jitter
 
 
@@ -70,7 +71,7 @@ def interval(cadence: Cadence, age: timedelta, *, failures: int = 0, tempo: Temp
         return DAILY
     wanted = _bounded(cadence, max(age, timedelta(0)) * AGE_SHARE * tempo.stretch)
     if failures:
-        wanted = max(wanted, _bounded(cadence, cadence.min_interval * (1 << min(failures, 16))))
+        wanted = max(wanted, back_off(failures + 1, cadence.min_interval, cadence.max_interval))
     if age < YOUNG:
         wanted = min(wanted, cadence.longest_while_young)
     return max(wanted, tempo.young if age < YOUNG else tempo.old)
@@ -109,7 +110,12 @@ def next_poll(
 
 def probe_after(cadence: Cadence, attempt: int) -> timedelta:
     """How long polling rests before it tries again whether the account works (0 is the first time)."""
-    return min(cadence.min_interval * (1 << min(attempt, 16)), cadence.max_interval, PROBE_LAST)
+    return back_off(attempt + 1, cadence.min_interval, min(cadence.max_interval, PROBE_LAST))
+
+
+def back_off(failures: int, first: timedelta, longest: timedelta) -> timedelta:
+    """How long to wait after `failures` in a row: `first`, then twice as long each time, up to `longest`."""
+    return min(first * (1 << min(max(failures - 1, 0), MOST_DOUBLINGS)), longest)
 
 
 def _after_telling(

@@ -96,8 +96,3 @@ def next_step(submission: Submission, now: datetime) -> Step:
         return Step.FINISH
     unwatched = now - (submission.next_attempt_at or now) > LONGEST_BACK_OFF
     return Step.WAIT if age < GIVE_UP_AFTER or unwatched else Step.GIVE_UP
-
-
-def back_off(attempts: int) -> timedelta:
-    """How long to wait after so many attempts that brought no answer: doubling, 10 minutes at most."""
-    return min(SHORTEST_BACK_OFF * (1 << min(max(attempts - 1, 0), 16)), LONGEST_BACK_OFF)

@@ -13,6 +13,7 @@ from tracker.domain.observation import Observation
 from tracker.domain.page import Page
 from tracker.domain.ports import Clock, Listing, Memory, StatusSource, Store
 from tracker.domain.record import Record
+from tracker.domain.schedule import back_off
 from tracker.errors import AccountError, HeyGenError, RateLimitedError, RefusedError
 from tracker.polling.pagination import OVERLAP, Horizon, Walk, as_moment, key_of, record_page
 from tracker.tracking.recorder import Tracker
@@ -90,7 +91,7 @@ class CatchUp:
         self._trusted = trusted
         self._started = self._hastened = False
         self._ends_known = 0
-        self._gap = SHORTEST_GAP
+        self._in_vain = 0  # readings in a row that changed nothing
         self._next_at: datetime | None = None  # not before
         self._periodic_at: datetime | None = None
         self._trouble: str | None = None
@@ -146,10 +147,11 @@ class CatchUp:
     def _tell(self, cause: Cause, report: CatchUpReport) -> None:
         now, self.last = self._clock(), report
         if report.changed:
-            self._gap = SHORTEST_GAP
+            self._in_vain = 0
         elif cause is Cause.UNREPORTED_END:
-            self._gap = min(self._gap * 2, LONGEST_GAP)
-        self._next_at, self._periodic_at = now + self._gap, now + LONGEST_GAP
+            self._in_vain += 1
+        self._next_at = now + back_off(self._in_vain + 1, SHORTEST_GAP, LONGEST_GAP)
+        self._periodic_at = now + LONGEST_GAP
         if self._trouble is not None:
             log.warning("event log works again", after=self._trouble)
         self._trouble = None

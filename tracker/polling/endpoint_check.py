@@ -79,6 +79,15 @@ def is_silent(end_sources: Sequence[Source], *, heard: bool) -> bool:
     return len(end_sources) >= ENDS_THAT_TELL and Source.WEBHOOK not in end_sources and not heard
 
 
+async def silence_problems(store: Store, *, has_secret: bool) -> list[str]:
+    """Whether webhooks that could be verified stopped arriving. Raises StoreError."""
+    if not has_secret:
+        return []
+    sources = await store.recent_end_sources(LATEST_ENDS)
+    heard = await store.heard_since_ends(LATEST_ENDS)
+    return ["webhooks_silent"] if is_silent(sources, heard=heard) else []
+
+
 class EndpointWatch:
     """Checks now and then; `problems` is the latest verdict, and the log tells each one's begin and end.
 
@@ -107,10 +116,8 @@ class EndpointWatch:
     async def check(self) -> None:
         """Judge anew; what HeyGen does not answer stays as it was judged last. Raises StoreError."""
         await self._look_at_endpoint()
-        ends = await self._store.recent_end_sources(LATEST_ENDS)
-        heard = await self._store.heard_since_ends(LATEST_ENDS)
-        silent = self._has_secrets() and is_silent(ends, heard=heard)
-        self._tell((*self._of_endpoint, *(["webhooks_silent"] if silent else [])))
+        silence = await silence_problems(self._store, has_secret=self._has_secrets())
+        self._tell((*self._of_endpoint, *silence))
 
     async def _look_at_endpoint(self) -> None:
         remembered: Mapping[str, Any] = await self._memory.recall(REMEMBERED) or {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 
+from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.simulator.answers import Pauses
 from tracker.simulator.bodies import EXCEPTION_HANDLERS
 from tracker.simulator.clock import MovableClock, steady_clock
@@ -29,7 +30,6 @@ from tracker.simulator.webhooks import Webhooks
 from tracker.simulator.world import Clock, World
 
 DEFAULT_KEY = "simulator-key"
-MAX_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)

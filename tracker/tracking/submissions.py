@@ -9,19 +9,21 @@ from typing import Protocol
 
 import structlog
 
+from tracker.domain.limits import LEASE_SPARE
 from tracker.domain.observation import Details, Observation
 from tracker.domain.ports import Clock
 from tracker.domain.record import Record
+from tracker.domain.schedule import back_off
 from tracker.domain.status import Source, Status
 from tracker.domain.submissions import (
     LONGEST_BACK_OFF,
     LOOK_AGAIN,
+    SHORTEST_BACK_OFF,
     Created,
     Order,
     Step,
     Submission,
     SubmissionState,
-    back_off,
     next_step,
 )
 from tracker.errors import (
@@ -36,7 +38,6 @@ from tracker.tracking.recorder import Tracker
 
 log = structlog.get_logger("tracker.submission")
 
-SPARE = timedelta(seconds=60)  # an attempt is over so long after its request must have ended
 KEY_REJECTED_REST = timedelta(minutes=5)
 RATE_LIMITED_REST = timedelta(minutes=1)
 UNKNOWN = "no answer came, and HeyGen might create it twice, so that it is not sent again"
@@ -115,7 +116,7 @@ class Submissions:
         self, book: Book, creator: Creator, tracker: Tracker, clock: Clock, *, request_timeout: float
     ) -> None:
         self._book, self._creator, self._tracker, self._clock = book, creator, tracker, clock
-        self._lease = timedelta(seconds=request_timeout) + SPARE
+        self._lease = timedelta(seconds=request_timeout) + LEASE_SPARE
         self._attempts: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[Created]] = set()
 
@@ -266,7 +267,7 @@ def _is_unsent(error: TransientError) -> bool:
 def _pause(known: Submission, error: TransientError) -> timedelta:
     """v2 is not asked again, only looked at."""
     may_be_sent = _is_unsent(error) or known.api_version == "v3"
-    return back_off(known.attempts) if may_be_sent else LOOK_AGAIN
+    return back_off(known.attempts, SHORTEST_BACK_OFF, LONGEST_BACK_OFF) if may_be_sent else LOOK_AGAIN
 
 
 def _rest(error: AccountError) -> timedelta:

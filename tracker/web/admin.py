@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.domain.links import Link, LinkKind
 from tracker.domain.poller_state import PollerState
 from tracker.domain.ports import Clock, Reader
@@ -27,7 +28,6 @@ from tracker.web.pages import SECURITY, live_script, render_dashboard
 
 TICK_TOO_OLD = 30.0  # seconds
 LARGEST_PAGE = 1000
-MAX_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """Word of stored changes: heard once for the whole process, passed on to every page that is open."""
 
 import asyncio
+from datetime import timedelta
 
 import structlog
 
 from tracker.domain.ports import NewsSource
+from tracker.domain.schedule import back_off
 from tracker.errors import StoreError
 
 log = structlog.get_logger("tracker.hub")
@@ -45,7 +47,7 @@ class Hub:
     """
 
     gap_seconds = 0.2  # after each piece of news: a burst of changes is few of them
-    first_pause, longest_pause = 1.0, 15.0  # seconds before it listens again
+    first_pause, longest_pause = timedelta(seconds=1), timedelta(seconds=15)  # before it listens again
 
     def __init__(self, source: NewsSource, *, most: int = MOST_STREAMS) -> None:
         self._source, self.most = source, most
@@ -93,7 +95,7 @@ class Hub:
             self._listening, self._hears = None, False
 
     async def _listen(self) -> None:
-        pause = self.first_pause
+        failures = 0
         while True:
             try:
                 async with self._source.news() as news:
@@ -101,14 +103,14 @@ class Hub:
                     while True:
                         is_new = await news(HEAR_SECONDS)
                         self._well_again()
-                        pause = self.first_pause
+                        failures = 0
                         if is_new:
                             self._tell_all()
                             await asyncio.sleep(self.gap_seconds)
             except Exception as error:
                 self._tell_lost(error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, self.longest_pause)
+            failures += 1
+            await asyncio.sleep(back_off(failures, self.first_pause, self.longest_pause).total_seconds())
 
     def _tell_all(self) -> None:
         self._hears = True

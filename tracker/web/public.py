@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.web.answers import Json, http_error
 from tracker.web.receiver import Receiver
 
-MAX_BODY_BYTES = 1024 * 1024
 WEBHOOK_METHODS = ["POST", "OPTIONS", "GET", "HEAD"]
 
 

@@ -27,11 +27,12 @@ from tests.integration.web.served import (
     read_answer,
     served,
 )
+from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.domain.record import Record, Recorded
 from tracker.errors import StoreError
 from tracker.heygen import webhook_events
 from tracker.tracking.webhook_secrets import Keyring
-from tracker.web.public import MAX_BODY_BYTES, create_public_app
+from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver
 
 SECRETS = {"main": "whsec_main", "old": "whsec_old"}

@@ -15,6 +15,7 @@ from tracker.domain.schedule import (
     YOUNG,
     Cadence,
     Tempo,
+    back_off,
     interval,
     next_poll,
     probe_after,
@@ -308,3 +309,11 @@ def test_probes_come_ever_more_rarely() -> None:
 def test_probes_respect_the_bounds_of_the_settings() -> None:
     quick = Cadence(min_interval=seconds(1), max_interval=seconds(4))
     assert [probe_after(quick, attempt).total_seconds() for attempt in (0, 1, 2, 3)] == [1, 2, 4, 4]
+
+
+def test_back_off_doubles_from_the_first_wait_to_the_longest() -> None:
+    first, longest = timedelta(seconds=15), timedelta(minutes=10)
+
+    waits = [back_off(failures, first, longest).total_seconds() for failures in (0, 1, 2, 3, 6, 7, 10_000)]
+
+    assert waits == [15, 15, 30, 60, 480, 600, 600]

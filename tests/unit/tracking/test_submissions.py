@@ -21,7 +21,7 @@ from tracker.domain.observation import Details, Observation
 from tracker.domain.record import Record
 from tracker.domain.schedule import Cadence
 from tracker.domain.status import Source, Status
-from tracker.domain.submissions import Created, Order, Step, Submission, SubmissionState, back_off, next_step
+from tracker.domain.submissions import Created, Order, Step, Submission, SubmissionState, next_step
 from tracker.errors import (
     InputError,
     KeyRejectedError,
@@ -617,11 +617,6 @@ async def test_fewer_or_more_ids_lose_none(
 
 
 # Rules
-
-
-def test_back_off_doubles_from_15_seconds_to_10_minutes() -> None:
-    pauses = [back_off(attempts).total_seconds() for attempts in (0, 1, 2, 3, 6, 7, 1000)]
-    assert pauses == [15, 15, 30, 60, 480, 600, 600]
 
 
 def test_v2_is_sent_only_while_it_is_planned() -> None:

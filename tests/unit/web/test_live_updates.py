@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -61,7 +62,7 @@ class FakeNews:
 
 class QuickHub(Hub):
     gap_seconds = 0.0
-    first_pause, longest_pause = 0.01, 0.04
+    first_pause, longest_pause = timedelta(seconds=0.01), timedelta(seconds=0.04)
 
 
 def join(hub: Hub) -> Stream:

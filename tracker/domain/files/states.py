@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from tracker.domain.links import LinkKind
+from tracker.domain.schedule import back_off
 
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(hours=6)
@@ -27,8 +28,7 @@ def next_attempt(attempts: int, now: datetime) -> datetime | None:
     """When to try again after so many attempts in a row that brought nothing; None: never."""
     if attempts >= ATTEMPTS:
         return None
-    wait: timedelta = FIRST_WAIT * 2 ** max(0, attempts - 1)
-    return now + min(LONGEST_WAIT, wait)
+    return now + back_off(attempts, FIRST_WAIT, LONGEST_WAIT)
 
 
 @dataclass(frozen=True, slots=True)
