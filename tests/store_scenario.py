@@ -11,11 +11,11 @@ from tracker.domain.claims import Claim, Due
 from tracker.domain.files.records import Archived
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Problem, ProblemKind
-from tracker.domain.outcome import Outcome, judge
-from tracker.domain.ports import Clock, Judge
+from tracker.domain.outcome import DeliveryOutcome, determine_outcome
+from tracker.domain.ports import Clock, OutcomeRule
 from tracker.domain.record import Record
 from tracker.domain.retention import Kind
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.domain.submissions import Created, Order, Submission, SubmissionState
 from tracker.store.repository import Repository
@@ -24,7 +24,7 @@ from tracker.store.repository import Repository
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 MILLISECOND = timedelta(milliseconds=1)
-RULES: Judge = partial(judge, cadence=Cadence())
+RULES: OutcomeRule = partial(determine_outcome, schedule=Schedule())
 INSERTS = (  # what docs/database.md promises to any program
     "INSERT INTO translations (video_translate_id) VALUES ('by-id')",
     "INSERT INTO translations (callback_id) VALUES ('by-callback')",
@@ -136,7 +136,9 @@ async def _receive_many(store: Repository) -> None:
     fails = [webhook(f"many-{number}", Status.FAILED, message="Too long") for number in (4, 5)]
     fresh = [webhook(f"fresh-{number}", Status.RUNNING, callback_id="shared") for number in (1, 2)]
     known = webhook("alone", Status.SUCCESS, url="https://files.example/a.mp4", title="A")
-    nobodys = Record(delivery=delivery(b"yet another product", received_at=NOON), outcome=Outcome.IGNORED)
+    nobodys = Record(
+        delivery=delivery(b"yet another product", received_at=NOON), outcome=DeliveryOutcome.IGNORED
+    )
     waiting = webhook("waited-for", Status.RUNNING, callback_id="waits")
     await store.apply([*ends, *fails, *fresh, known, nobodys, waiting, ends[0]], RULES)
     await store.apply([hint("stand-in", body="first"), manual("many-6", title="B")], RULES)

@@ -133,7 +133,7 @@ class ArchiveError(TrackerError):
     """What was downloaded cannot be kept."""
 
 
-class NoRoomError(ArchiveError):
+class DiskFullError(ArchiveError):
     """The disk is full, or would have less room than the settings leave it.
 
     `needed`: bytes that must be free before it is worth trying again; None: only trying tells.
@@ -144,11 +144,11 @@ class NoRoomError(ArchiveError):
         self.needed = needed
 
 
-class PlaceError(ArchiveError):
+class StorageError(ArchiveError):
     """The folder or the bucket of the archive does not take anything now."""
 
 
-class ClosedPlaceError(PlaceError):
+class StorageClosedError(StorageError):
     """Nothing at all can be written there, whichever file it is."""
 
 
@@ -156,7 +156,7 @@ class KeyTakenError(ArchiveError):
     """Another file has that name already, and is left as it is."""
 
 
-class PartInUseError(ArchiveError):
+class PartialFileInUseError(ArchiveError):
     """Another process on this machine is downloading this very file."""
 
 

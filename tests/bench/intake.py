@@ -10,9 +10,9 @@ from statistics import median
 from sqlalchemy import Engine
 
 from tests.builders import NOON, URL, delivery, observation
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import open_engines
@@ -21,7 +21,7 @@ from tracker.store.schema import migrations
 WEBHOOKS = 2_000
 TOGETHER = 200  # as many as the writer takes at most
 ROUNDS = 5
-RULES = partial(judge, cadence=Cadence())
+RULES = partial(determine_outcome, schedule=Schedule())
 
 
 def webhooks(prefix: str) -> list[ToStore]:

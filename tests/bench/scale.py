@@ -23,9 +23,9 @@ from tests.builders import observation
 from tests.end_to_end.processes import Daemon, Program, clean_environment
 from tests.postgres import Server, find_binaries
 from tracker.domain.claims import Due
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
@@ -175,7 +175,7 @@ async def one_round(engines: Engines) -> float:
         )
         for claim in claims
     ]
-    await store.apply(records, partial(judge, cadence=Cadence()))
+    await store.apply(records, partial(determine_outcome, schedule=Schedule()))
     took = time.perf_counter() - began
     await asyncio.to_thread(store.close)
     return took

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.builders import after, as_body, event, observation
 from tests.postgres import Server, find_binaries
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.heygen.webhook_events import read_event
 from tracker.store.batch import ToStore, store_all
@@ -25,7 +25,7 @@ from tracker.store.schema import migrations
 
 TRANSLATIONS = 20_000
 TOGETHER = 200
-RULES = partial(judge, cadence=Cadence())
+RULES = partial(determine_outcome, schedule=Schedule())
 HEADERS = (  # those of a request that came through a proxy
     ("host", "tracker.example"),
     ("user-agent", "HeyGen-Webhook/1.0"),

@@ -12,15 +12,15 @@ from tests.contract.openers import Database
 from tracker.domain.claims import Claim
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import judge
-from tracker.domain.ports import Judge
-from tracker.domain.record import Record, Recorded
-from tracker.domain.schedule import Cadence
+from tracker.domain.outcome import determine_outcome
+from tracker.domain.ports import OutcomeRule
+from tracker.domain.record import Record, RecordResult
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 
 LEASE = timedelta(seconds=30)
 DEADLINE = 10.0
-by_the_rules: Judge = partial(judge, cadence=Cadence())
+by_the_rules: OutcomeRule = partial(determine_outcome, schedule=Schedule())
 
 
 def observation(
@@ -80,7 +80,7 @@ def unsigned(
     )
 
 
-async def apply(database: Database, *records: Record, rule: Judge = by_the_rules) -> list[Recorded]:
+async def apply(database: Database, *records: Record, rule: OutcomeRule = by_the_rules) -> list[RecordResult]:
     async with asyncio.timeout(DEADLINE):
         return await database.store.apply(records, rule)
 

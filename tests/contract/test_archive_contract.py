@@ -14,10 +14,10 @@ from tests.contract.openers import NOON, Database
 from tracker.domain.files.records import Archived, FileClaim
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
 from tracker.domain.retention import Kind
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store import archive as sql
 from tracker.store import archive_queries as reports
@@ -27,7 +27,7 @@ from tracker.store.tables import archived_files, translations
 pytestmark = pytest.mark.anyio
 
 LEASE = timedelta(minutes=5)
-RULES = partial(judge, cadence=Cadence())
+RULES = partial(determine_outcome, schedule=Schedule())
 URL, SRT = "https://files.example/v.mp4", "https://files.example/v.srt"
 VIDEO_AND_SRT = frozenset({LinkKind.VIDEO, LinkKind.SRT})
 THERE = Archived("/archive/v.mp4", 7, "ab" * 32, "video/mp4")

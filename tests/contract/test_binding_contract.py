@@ -18,7 +18,7 @@ from tests.contract.records import (
     unsigned,
     webhook,
 )
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 
@@ -139,7 +139,7 @@ async def test_a_hint_by_callback_id_makes_every_open_row_due_and_changes_no_sta
 
     [recorded] = await apply(database, hint)
 
-    assert recorded.outcome is Outcome.HINT
+    assert recorded.outcome is DeliveryOutcome.HINT
     assert {claim.video_translate_id for claim in await claimed(database, at=later)} == {"done", "a", "b"}
     assert statuses(database) == {"done": "success", "a": "pending", "b": "pending", "c": "pending"}
 
@@ -147,7 +147,7 @@ async def test_a_hint_by_callback_id_makes_every_open_row_due_and_changes_no_sta
 async def test_a_hint_at_nothing_known_is_kept_as_unknown(database: Database) -> None:
     [recorded] = await apply(database, unsigned(None, callback_id="order-1"))
 
-    assert recorded.outcome is Outcome.UNKNOWN
+    assert recorded.outcome is DeliveryOutcome.UNKNOWN
     assert (database.rows(), len(database.deliveries())) == ([], 1)
 
 
@@ -166,10 +166,10 @@ async def test_what_nobody_tracks_stays_untracked_where_it_may_not_be_adopted(da
 
     [recorded] = await apply(database, Record(observation=seen, adopt=False))
 
-    assert (recorded.outcome, recorded.is_new, recorded.change) == (Outcome.UNKNOWN, False, None)
+    assert (recorded.outcome, recorded.is_new, recorded.change) == (DeliveryOutcome.UNKNOWN, False, None)
     assert (database.rows(), database.changes()) == ([], [])
     [adopted] = await apply(database, Record(observation=seen))
-    assert (adopted.outcome, adopted.is_new, adopted.is_bound) == (Outcome.APPLIED, True, False)
+    assert (adopted.outcome, adopted.is_new, adopted.is_bound) == (DeliveryOutcome.APPLIED, True, False)
 
 
 async def test_what_is_tracked_is_told_all_the_same(database: Database) -> None:
@@ -178,7 +178,7 @@ async def test_what_is_tracked_is_told_all_the_same(database: Database) -> None:
     seen = observation("a", Status.SUCCESS, source=Source.LIST, url="https://files.example/a.mp4")
     [recorded] = await apply(database, Record(observation=seen, adopt=False))
 
-    assert (recorded.outcome, recorded.is_new, recorded.is_bound) == (Outcome.APPLIED, False, False)
+    assert (recorded.outcome, recorded.is_new, recorded.is_bound) == (DeliveryOutcome.APPLIED, False, False)
     assert statuses(database) == {"a": "success"}
 
 
@@ -192,7 +192,7 @@ async def test_a_row_that_waits_is_bound_also_where_nothing_may_be_adopted(datab
     [bound], [stranger] = await apply(database, first), await apply(database, second)
 
     assert (bound.is_bound, bound.is_new, bound.video_translate_id) == (True, False, "a")
-    assert (stranger.is_bound, stranger.outcome) == (False, Outcome.UNKNOWN)
+    assert (stranger.is_bound, stranger.outcome) == (False, DeliveryOutcome.UNKNOWN)
     assert statuses(database) == {"a": "pending"}
 
 
@@ -235,7 +235,7 @@ async def test_a_record_about_a_row_by_its_number_reaches_it_while_it_waits_for_
         Record(observation=known, translation_id=added.translation_id, adopt=False),
     )
 
-    assert (failed.translation_id, missed.outcome) == (number, Outcome.UNKNOWN)
+    assert (failed.translation_id, missed.outcome) == (number, DeliveryOutcome.UNKNOWN)
     assert [row["status"] for row in database.rows()] == ["pending", "failed", "pending"]
 
 
@@ -255,7 +255,7 @@ async def test_the_logs_word_of_an_end_that_a_person_has_undone_since_changes_no
 
     [recorded] = await apply(database, Record(observation=seen))
 
-    assert recorded.outcome is (Outcome.APPLIED if status == "success" else Outcome.UNCHANGED)
+    assert recorded.outcome is (DeliveryOutcome.APPLIED if status == "success" else DeliveryOutcome.UNCHANGED)
     assert statuses(database) == {"a": status}
 
 
@@ -285,7 +285,7 @@ async def test_a_hint_by_callback_id_leaves_alone_what_has_ended(database: Datab
 
     [recorded] = await apply(database, unsigned(None, callback_id="mine"))
 
-    assert recorded.outcome is Outcome.UNKNOWN
+    assert recorded.outcome is DeliveryOutcome.UNKNOWN
     assert shown(database.rows(), "next_poll_at") == [(None,)]
 
 

@@ -20,7 +20,7 @@ from tests.contract.records import (
     track,
     webhook,
 )
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.status import Status
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +86,7 @@ async def test_a_poll_stores_its_answer_and_ends_its_claim(database: Database) -
 
     [recorded] = await apply(database, polled(claim, Status.SUCCESS))
 
-    assert recorded.outcome is Outcome.APPLIED
+    assert recorded.outcome is DeliveryOutcome.APPLIED
     assert shown(database.rows(), "status", "claimed_by", "claimed_until", "poll_count") == [
         ("success", None, None, 1)
     ]
@@ -100,7 +100,7 @@ async def test_an_answer_that_comes_after_its_claim_lapsed_changes_nothing(datab
 
     [recorded] = await apply(database, polled(late, Status.SUCCESS))
 
-    assert (recorded.outcome, recorded.change) == (Outcome.UNCHANGED, None)
+    assert (recorded.outcome, recorded.change) == (DeliveryOutcome.UNCHANGED, None)
     assert database.rows() == before
 
 

@@ -15,7 +15,7 @@ from tests.contract.records import (
     webhook,
 )
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome, Verdict
+from tracker.domain.outcome import DeliveryOutcome, Outcome
 from tracker.domain.record import Record
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.translation import Translation
@@ -24,17 +24,20 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_nothing_is_stored_where_the_rules_raise(database: Database) -> None:
-    def broken(_current: Translation, seen: Observation) -> Verdict:
+    def broken(_current: Translation, seen: Observation) -> Outcome:
         raise ArithmeticError(seen.video_translate_id)
 
     with pytest.raises(ArithmeticError, match="b"):
         await apply(
-            database, Record(delivery=delivery(b"first"), outcome=Outcome.IGNORED), webhook("b"), rule=broken
+            database,
+            Record(delivery=delivery(b"first"), outcome=DeliveryOutcome.IGNORED),
+            webhook("b"),
+            rule=broken,
         )
 
     assert (database.rows(), database.changes(), database.deliveries()) == ([], [], [])
     [after] = await apply(database, webhook("b"))
-    assert after.outcome is Outcome.APPLIED
+    assert after.outcome is DeliveryOutcome.APPLIED
 
 
 async def test_records_are_decided_in_the_order_they_are_given(database: Database) -> None:
@@ -43,10 +46,10 @@ async def test_records_are_decided_in_the_order_they_are_given(database: Databas
     results = await apply(database, registered("a"), running, webhook("a"), running)
 
     assert [one.outcome for one in results] == [
-        Outcome.APPLIED,
-        Outcome.APPLIED,
-        Outcome.APPLIED,
-        Outcome.UNCHANGED,
+        DeliveryOutcome.APPLIED,
+        DeliveryOutcome.APPLIED,
+        DeliveryOutcome.APPLIED,
+        DeliveryOutcome.UNCHANGED,
     ]
     assert database.changes() == [
         ("pending", "running", "list"),
@@ -79,11 +82,11 @@ async def test_an_event_id_that_was_used_before_hides_nothing(database: Database
 
 async def test_the_signed_copy_of_a_body_that_came_unsigned_first_is_believed(database: Database) -> None:
     [hint] = await apply(database, unsigned("a"))
-    assert (hint.outcome, statuses(database)) == (Outcome.HINT, {"a": "pending"})
+    assert (hint.outcome, statuses(database)) == (DeliveryOutcome.HINT, {"a": "pending"})
 
     [recorded] = await apply(database, webhook("a"))
 
-    assert (recorded.is_duplicate, recorded.outcome) == (False, Outcome.APPLIED)
+    assert (recorded.is_duplicate, recorded.outcome) == (False, DeliveryOutcome.APPLIED)
     assert statuses(database) == {"a": "success"}
     assert shown(database.deliveries(), "signed_by", "outcome", "times_received") == [("main", "applied", 2)]
 
@@ -98,17 +101,17 @@ async def test_the_unsigned_copy_of_a_signed_body_is_a_duplicate(database: Datab
 
 
 async def test_a_delivery_that_could_not_be_used_is_tried_again_when_it_returns(database: Database) -> None:
-    await apply(database, Record(delivery=delivery(error="not understood"), outcome=Outcome.ERROR))
+    await apply(database, Record(delivery=delivery(error="not understood"), outcome=DeliveryOutcome.ERROR))
     assert shown(database.deliveries(), "outcome", "error") == [("error", "not understood")]
 
     [recorded] = await apply(database, webhook("a"))
 
-    assert (recorded.is_duplicate, recorded.outcome) == (False, Outcome.APPLIED)
+    assert (recorded.is_duplicate, recorded.outcome) == (False, DeliveryOutcome.APPLIED)
     assert shown(database.deliveries(), "outcome", "error", "times_received") == [("applied", None, 2)]
 
 
 async def test_an_unsigned_copy_does_not_make_a_signature_forgotten(database: Database) -> None:
-    await apply(database, Record(delivery=delivery(error="not understood"), outcome=Outcome.ERROR))
+    await apply(database, Record(delivery=delivery(error="not understood"), outcome=DeliveryOutcome.ERROR))
 
     await apply(database, unsigned("a"))
 
@@ -118,9 +121,9 @@ async def test_an_unsigned_copy_does_not_make_a_signature_forgotten(database: Da
 
 
 async def test_a_delivery_of_another_product_is_kept_without_a_translation(database: Database) -> None:
-    [recorded] = await apply(database, Record(delivery=delivery(b"avatar"), outcome=Outcome.IGNORED))
+    [recorded] = await apply(database, Record(delivery=delivery(b"avatar"), outcome=DeliveryOutcome.IGNORED))
 
-    assert (recorded.outcome, recorded.translation_id) == (Outcome.IGNORED, None)
+    assert (recorded.outcome, recorded.translation_id) == (DeliveryOutcome.IGNORED, None)
     assert (len(database.deliveries()), database.rows()) == (1, [])
 
 
@@ -132,7 +135,7 @@ async def test_what_was_recorded_is_told_with_its_times(database: Database) -> N
 
     [new, again] = await apply(database, registered("a"), webhook("a"))
 
-    assert (new.outcome, new.is_new, new.finished_at) == (Outcome.APPLIED, True, None)
+    assert (new.outcome, new.is_new, new.finished_at) == (DeliveryOutcome.APPLIED, True, None)
     assert (again.is_new, again.finished_at, again.recorded_at) == (False, NOON, database.clock.now)
     assert new.translation_id == again.translation_id == database.rows()[0]["id"]
 

@@ -9,7 +9,7 @@ from tests.builders import NOON
 from tests.contract.openers import Database
 from tests.contract.records import apply, by_the_rules, observation, registered
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Verdict
+from tracker.domain.outcome import Outcome
 from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import Translation
@@ -54,7 +54,7 @@ async def test_a_link_that_leads_elsewhere_is_recorded_and_a_renewed_one_is_not(
 async def test_a_link_change_is_in_the_transaction_of_its_link(database: Database) -> None:
     await apply(database, registered("a"), listed("a", "https://files.example/a.mp4"))
 
-    def by_a_broken_rule(current: Translation, seen: Observation) -> Verdict:
+    def by_a_broken_rule(current: Translation, seen: Observation) -> Outcome:
         verdict = by_the_rules(current, seen)
         return replace(verdict, updates=verdict.updates | {"attention": "no such flag"})
 

@@ -14,12 +14,12 @@ from sqlalchemy import event, insert
 from tests.builders import observation
 from tests.contract.openers import NOON, Database
 from tests.fakes import FakeClock, FakeFigures, FakeHeyGen
-from tracker.domain.limits import Pace
+from tracker.domain.limits import PollLimits
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.errors import NotFoundError
 from tracker.polling.poller import Poller
@@ -27,13 +27,13 @@ from tracker.polling.renewals import Renewals
 from tracker.store.repository import Repository
 from tracker.store.tables import translations
 from tracker.tracking.fresh_links import FreshLinks, Freshness
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 
 URL = "https://resource2.heygen.ai/a.mp4"
 LEASE = timedelta(seconds=30)
-CADENCE = Cadence()
+CADENCE = Schedule()
 
 
 class Giver(FakeHeyGen):
@@ -59,10 +59,10 @@ class OneTracker:
 
     def __post_init__(self) -> None:
         figures = FakeFigures()
-        self.tracker = Tracker(self.store, CADENCE, figures)
-        pace = Pace(10, 15.0, 100.0, CADENCE)
+        self.tracker = Recorder(self.store, CADENCE, figures)
+        limits = PollLimits(10, 15.0, 100.0, CADENCE)
         self.poller = Poller(
-            self.store, self.tracker, self.heygen, figures, self.clock, owner=self.name, pace=pace
+            self.store, self.tracker, self.heygen, figures, self.clock, owner=self.name, limits=limits
         )
         self.links = FreshLinks(self.store, self.poller, None, figures, self.clock, Freshness.ON_DEMAND)
 
@@ -71,7 +71,9 @@ async def ended(database: Database, name: str = "a", life: timedelta = timedelta
     """The number of a translation that has ended, and whose link lives for so long."""
     url = f"{URL}?Expires={int((NOON + life).timestamp())}"
     seen = observation(Source.LIST, Status.SUCCESS, video_translate_id=name, observed_at=NOON, url=url)
-    [recorded] = await database.store.apply([Record(observation=seen)], partial(judge, cadence=CADENCE))
+    [recorded] = await database.store.apply(
+        [Record(observation=seen)], partial(determine_outcome, schedule=CADENCE)
+    )
     assert recorded.translation_id is not None
     return recorded.translation_id
 

@@ -17,10 +17,10 @@ from tests.contract.openers import NOON, Database, open_postgresql
 from tests.postgres import Server
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome, judge
-from tracker.domain.record import Record, Recorded
+from tracker.domain.outcome import DeliveryOutcome, determine_outcome
+from tracker.domain.record import Record, RecordResult
 from tracker.domain.retention import Keep, Kind
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store import retention as retention_store
 from tracker.store.engine import open_engines
@@ -210,9 +210,9 @@ def webhook(video_translate_id: str, body: bytes, status: Status = Status.SUCCES
     return Record(delivery=delivery, observation=told(video_translate_id, status))
 
 
-async def record(database: Database, *records: Record) -> list[Recorded]:
+async def record(database: Database, *records: Record) -> list[RecordResult]:
     async with asyncio.timeout(DEADLINE):
-        return await database.store.apply(records, partial(judge, cadence=Cadence()))
+        return await database.store.apply(records, partial(determine_outcome, schedule=Schedule()))
 
 
 async def grow_old(database: Database) -> None:
@@ -379,7 +379,7 @@ async def test_webhooks_are_stored_while_a_backlog_of_many_thousands_is_worked_o
     while not working.done():
         names = [f"w{came + number}" for number in range(5)]
         stored = await asyncio.gather(*(record(database, webhook(name, name.encode())) for name in names))
-        assert [one[0].outcome for one in stored] == [Outcome.APPLIED] * 5
+        assert [one[0].outcome for one in stored] == [DeliveryOutcome.APPLIED] * 5
         came += 5
     await working
 

@@ -17,9 +17,9 @@ from tests.builders import URL, delivery, webhook
 from tests.contract.openers import NOON, Database
 from tests.contract.test_retention_contract import statements
 from tracker.domain.claims import Due
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store import claims
 from tracker.store.tables import translations
@@ -172,7 +172,7 @@ async def store_webhooks(database: Database) -> object:
         )
         for name in names
     ]
-    recorded = await database.store.apply(records, partial(judge, cadence=Cadence()))
+    recorded = await database.store.apply(records, partial(determine_outcome, schedule=Schedule()))
     return sum(one.change is not None and not one.is_new for one in recorded)
 
 

@@ -21,7 +21,7 @@ from tests.contract.records import (
     webhook,
 )
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome, Verdict
+from tracker.domain.outcome import DeliveryOutcome, Outcome
 from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import Translation
@@ -43,7 +43,7 @@ async def test_a_webhook_leaves_delivery_effect_and_change(database: Database) -
 
     [recorded] = await apply(database, webhook("a", body=b'{"the": "body"}'))
 
-    assert recorded.outcome is Outcome.APPLIED
+    assert recorded.outcome is DeliveryOutcome.APPLIED
     assert recorded.change is not None
     assert recorded.change.new is Status.SUCCESS
     assert recorded.recorded_at == NOON
@@ -69,7 +69,7 @@ async def test_many_at_once_are_all_stored_and_each_hears_of_its_own(database: D
 
 
 async def test_one_bad_piece_does_not_sink_the_others(database: Database) -> None:
-    def picky(current: Translation, seen: Observation) -> Verdict:
+    def picky(current: Translation, seen: Observation) -> Outcome:
         if seen.video_translate_id == "id-7":
             raise ArithmeticError("id-7")
         return by_the_rules(current, seen)
@@ -92,7 +92,7 @@ async def test_what_another_program_changes_meanwhile_is_never_overwritten_blind
     await apply(database, registered("a"))
     judged: list[Status] = []
 
-    def raced(current: Translation, seen: Observation) -> Verdict:
+    def raced(current: Translation, seen: Observation) -> Outcome:
         judged.append(current.status)
         if len(judged) == 1:
             with suppress(sqlite3.OperationalError):  # "locked": this engine keeps rivals out
@@ -116,7 +116,7 @@ async def test_a_repeated_delivery_is_counted_and_changes_nothing(database: Data
 
     again = [await apply(database, webhook("a")) for _ in range(3)]
 
-    assert [(one.is_duplicate, one.outcome) for [one] in again] == [(True, Outcome.APPLIED)] * 3
+    assert [(one.is_duplicate, one.outcome) for [one] in again] == [(True, DeliveryOutcome.APPLIED)] * 3
     assert database.sql("SELECT times_received FROM deliveries") == [(4,)]
     assert count(database, "changes") == 1
     assert database.sql("SELECT * FROM translations") == before
@@ -252,7 +252,7 @@ async def test_a_database_that_lost_its_tables_is_a_store_error_without_data(dat
 async def test_closing_commits_what_was_handed_over(database: Database) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
-    def slow(current: Translation, seen: Observation) -> Verdict:
+    def slow(current: Translation, seen: Observation) -> Outcome:
         entered.set()
         assert go_on.wait(DEADLINE)
         return by_the_rules(current, seen)
@@ -301,7 +301,7 @@ async def test_waiters_who_give_up_leave_the_database_free(database: Database) -
 
     [after] = await apply(database, webhook("after", body=b"after"))  # all that was queued before is done now
 
-    assert after.outcome is Outcome.APPLIED
+    assert after.outcome is DeliveryOutcome.APPLIED
     database.sql("INSERT INTO translations (video_translate_id) VALUES ('another-program')")
     assert count(database, "translations") == count(database, "deliveries") + 1
     assert count(database, "changes") == count(database, "deliveries")

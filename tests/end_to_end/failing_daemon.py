@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracker.cli.database import configure_logs
-from tracker.daemon.health import Vitals
+from tracker.daemon.health import Health
 from tracker.daemon.process import Daemon
-from tracker.daemon.wiring import Core
+from tracker.daemon.wiring import Services
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
 from tracker.web.server import Server
@@ -23,31 +23,31 @@ from tracker.web.server import Server
 Serving = Mapping[str, asyncio.Task[None]]
 
 
-async def store(core: Core, _ticker: Ticker, _serving: Serving) -> None:
+async def store(services: Services, _ticker: Ticker, _serving: Serving) -> None:
     """The writer thread ends."""
-    await asyncio.to_thread(core.repository.close)
+    await asyncio.to_thread(services.repository.close)
 
 
-async def scheduler(_core: Core, ticker: Ticker, _serving: Serving) -> None:
+async def scheduler(_services: Services, ticker: Ticker, _serving: Serving) -> None:
     """Nothing ticks any more."""
     await ticker.stop(patience=0)
 
 
-async def webhooks(_core: Core, _ticker: Ticker, serving: Serving) -> None:
+async def webhooks(_services: Services, _ticker: Ticker, serving: Serving) -> None:
     """One of the listeners ends."""
     serving["webhooks"].cancel()
 
 
-async def database(core: Core, _ticker: Ticker, _serving: Serving) -> None:
+async def database(services: Services, _ticker: Ticker, _serving: Serving) -> None:
     """The database never answers again, so that a tick waits for ever."""
-    await core.repository._write(_wait_for_ever)
+    await services.repository._write(_wait_for_ever)
 
 
 def _wait_for_ever(_connection: Connection) -> None:
     threading.Event().wait()
 
 
-LOSSES: dict[str, Callable[[Core, Ticker, Serving], Coroutine[Any, Any, None]]] = {
+LOSSES: dict[str, Callable[[Services, Ticker, Serving], Coroutine[Any, Any, None]]] = {
     loss.__name__: loss for loss in (store, scheduler, webhooks, database)
 }
 
@@ -58,18 +58,18 @@ class FailingDaemon(Daemon):
     silence = timedelta(seconds=2)
     is_up = asyncio.Event()
 
-    async def _tell_up(self, core: Core, servers: list[Server], vitals: Vitals) -> None:
-        await super()._tell_up(core, servers, vitals)
+    async def _tell_up(self, services: Services, servers: list[Server], health: Health) -> None:
+        await super()._tell_up(services, servers, health)
         self.is_up.set()
 
-    async def _watch(self, core: Core, ticker: Ticker, serving: Serving, vitals: Vitals) -> None:
-        lose = asyncio.create_task(self._lose(core, ticker, serving))
-        await super()._watch(core, ticker, serving, vitals)
+    async def _watch(self, services: Services, ticker: Ticker, serving: Serving, health: Health) -> None:
+        lose = asyncio.create_task(self._lose(services, ticker, serving))
+        await super()._watch(services, ticker, serving, health)
         lose.cancel()
 
-    async def _lose(self, core: Core, ticker: Ticker, serving: Serving) -> None:
+    async def _lose(self, services: Services, ticker: Ticker, serving: Serving) -> None:
         await self.is_up.wait()
-        await LOSSES[sys.argv[1]](core, ticker, serving)
+        await LOSSES[sys.argv[1]](services, ticker, serving)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from tracker.cli.database import configure_logs
 from tracker.daemon.process import Daemon
-from tracker.daemon.wiring import Core
-from tracker.domain.limits import Pace
+from tracker.daemon.wiring import Services
+from tracker.domain.limits import PollLimits
 from tracker.settings import load
 
 SPARE = timedelta(seconds=3)
@@ -16,18 +16,18 @@ SPARE = timedelta(seconds=3)
 class ShortLeases(Daemon):
     """Differs in nothing else."""
 
-    async def _serve(self, core: Core) -> None:
+    async def _serve(self, services: Services) -> None:
         settings = self._settings
-        core.poller.set_pace(
-            Pace(
+        services.poller.set_limits(
+            PollLimits(
                 settings.concurrency,
                 settings.request_timeout,
                 settings.rate_limit,
-                core.tracker.cadence,
+                services.tracker.schedule,
                 spare=SPARE,
             )
         )
-        await super()._serve(core)
+        await super()._serve(services)
 
 
 if __name__ == "__main__":

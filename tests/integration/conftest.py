@@ -9,10 +9,10 @@ import pytest
 
 from tests.databases import write_migrated
 from tracker.daemon.database import open_database
-from tracker.daemon.wiring import Core, open_core
+from tracker.daemon.wiring import Services, open_services
 from tracker.settings import Settings
 
-Open = Callable[..., Coroutine[Any, Any, Core]]
+Open = Callable[..., Coroutine[Any, Any, Services]]
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     write_migrated(tmp_path / "tracker.db")
     async with AsyncExitStack() as stack:
 
-        async def open_with(**given: Any) -> Core:
+        async def open_with(**given: Any) -> Services:
             common = {
                 "database_url": f"sqlite:///{tmp_path / 'tracker.db'}",
                 "heygen_base_url": "http://127.0.0.1:9",
                 "heygen_api_key": "a-key",
             }
             settings = Settings.model_validate(common | given)
-            return await open_core(settings, open_database(settings), stack)
+            return await open_services(settings, open_database(settings), stack)
 
         yield open_with

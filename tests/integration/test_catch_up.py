@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.builders import NOON
 from tests.databases import write_migrated
 from tracker.daemon.database import open_database
-from tracker.daemon.wiring import Core, HeyGen, open_core
+from tracker.daemon.wiring import HeyGen, Services, open_services
 from tracker.domain.observation import Observation
 from tracker.domain.ports import Clock
 from tracker.domain.record import Record
@@ -48,22 +48,22 @@ class Stage:
     settings: Settings
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator[tuple[Core, HeyGen]]:
+    async def daemon(self) -> AsyncIterator[tuple[Services, HeyGen]]:
         """The parts of a running daemon, as it opens and closes them."""
         async with AsyncExitStack() as stack:
-            core = await open_core(self.settings, open_database(self.settings), stack, self.clock)
-            assert core.heygen is not None
-            yield core, core.heygen
+            services = await open_services(self.settings, open_database(self.settings), stack, self.clock)
+            assert services.heygen is not None
+            yield services, services.heygen
 
-    async def track(self, core: Core, ids: list[str]) -> None:
-        await core.tracker.register([registration(self.clock(), video_translate_id=one) for one in ids])
+    async def track(self, services: Services, ids: list[str]) -> None:
+        await services.tracker.register([registration(self.clock(), video_translate_id=one) for one in ids])
 
-    async def catch_up(self, core: Core, heygen: HeyGen) -> None:
+    async def catch_up(self, services: Services, heygen: HeyGen) -> None:
         """What the daemon's ticks do at start, until nothing is due."""
         assert heygen.catch_up is not None
         await heygen.catch_up.tick()
-        while await core.repository.oldest_due(self.clock()) is not None:
-            assert (await core.poller.run_once()).total() > 0
+        while await services.repository.oldest_due(self.clock()) is not None:
+            assert (await services.poller.run_once()).total() > 0
 
     def calls(self) -> dict[str, int]:
         return dict(self.heygen.truth().requests.by_route)
@@ -87,8 +87,10 @@ def stage(folder: Path, **scenario: Any) -> Iterator[Stage]:
         yield Stage(heygen, app.state.simulator.world.clock, settings)
 
 
-async def rows_of(core: Core) -> dict[str, dict[str, Any]]:
-    return {row["video_translate_id"]: row for row in await core.repository.list_translations(limit=10_000)}
+async def rows_of(services: Services) -> dict[str, dict[str, Any]]:
+    return {
+        row["video_translate_id"]: row for row in await services.repository.list_translations(limit=10_000)
+    }
 
 
 def differences(rows: dict[str, dict[str, Any]], heygen: SimulatorClient) -> list[tuple[str, str, Any, Any]]:
@@ -122,16 +124,16 @@ def without_times(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-async def changes_of(core: Core, rows: dict[str, dict[str, Any]]) -> list[tuple[str, str, str]]:
-    told = [await core.repository.list_changes(row["id"]) for row in rows.values()]
+async def changes_of(services: Services, rows: dict[str, dict[str, Any]]) -> list[tuple[str, str, str]]:
+    told = [await services.repository.list_changes(row["id"]) for row in rows.values()]
     return [(one["old_status"], one["new_status"], one["source"]) for changes in told for one in changes]
 
 
 async def ended_while_down(stage: Stage) -> list[str]:
     """A daemon that was up, knows the log, tracks what has just begun, and goes down for the SILENCE."""
     ids = await asyncio.to_thread(stage.heygen.create_many, COUNT, title="Tour", callback_id_prefix="order-")
-    async with stage.daemon() as (core, heygen):
-        await stage.track(core, ids)
+    async with stage.daemon() as (services, heygen):
+        await stage.track(services, ids)
         assert heygen.catch_up is not None
         await heygen.catch_up.tick()
     await asyncio.to_thread(stage.heygen.advance, SILENCE)
@@ -143,13 +145,13 @@ async def test_after_thirty_hours_down_all_is_right_and_again_changes_nothing(tm
         ids = await ended_while_down(silent)
         before = silent.calls()
         began = time.monotonic()
-        async with silent.daemon() as (core, heygen):
-            await silent.catch_up(core, heygen)
+        async with silent.daemon() as (services, heygen):
+            await silent.catch_up(services, heygen)
             took = time.monotonic() - began
-            rows = await rows_of(core)
+            rows = await rows_of(services)
             assert sorted(rows) == sorted(ids)
             assert differences(rows, silent.heygen) == []
-            history = await changes_of(core, rows)
+            history = await changes_of(services, rows)
             assert len(history) == COUNT
             assert {source for *_, source in history} == {"event_log"}
             assert heygen.catch_up is not None
@@ -165,10 +167,10 @@ async def test_after_thirty_hours_down_all_is_right_and_again_changes_nothing(tm
         assert took < STATED_SECONDS
 
         for _ in range(2):  # another start, of the same and of a next process
-            async with silent.daemon() as (core, heygen):
-                await silent.catch_up(core, heygen)
-                again = await rows_of(core)
-                assert await changes_of(core, again) == history
+            async with silent.daemon() as (services, heygen):
+                await silent.catch_up(services, heygen)
+                again = await rows_of(services)
+                assert await changes_of(services, again) == history
                 assert without_times(again) == without_times(rows)
         after = silent.calls()
         assert after["v3.status"] - before.get("v3.status", 0) == calls["v3.status"]
@@ -179,12 +181,12 @@ async def test_what_the_log_does_not_know_is_found_by_bulk_polls(tmp_path: Path)
     with stage(tmp_path, **scenario) as silent:
         ids = await ended_while_down(silent)
         before = silent.calls()
-        async with silent.daemon() as (core, heygen):
-            await silent.catch_up(core, heygen)
-            rows = await rows_of(core)
+        async with silent.daemon() as (services, heygen):
+            await silent.catch_up(services, heygen)
+            rows = await rows_of(services)
             assert sorted(rows) == sorted(ids)
             assert differences(rows, silent.heygen) == []
-            history = await changes_of(core, rows)
+            history = await changes_of(services, rows)
             lost = sum(one.fate.webhook == "lost" for one in silent.heygen.truth().translations)
             by_source = [source for *_, source in history]
             assert (by_source.count("poll"), by_source.count("event_log")) == (lost, COUNT - lost)
@@ -198,10 +200,10 @@ async def test_what_the_log_does_not_know_is_found_by_bulk_polls(tmp_path: Path)
 async def test_a_reopened_translation_is_not_ended_by_its_old_event(tmp_path: Path) -> None:
     with stage(tmp_path, pending_seconds=(10, 10), running_seconds=(10, 10)) as silent:
         [one] = await asyncio.to_thread(silent.heygen.create_many, 1)
-        async with silent.daemon() as (core, _heygen):
-            await silent.track(core, [one])
+        async with silent.daemon() as (services, _heygen):
+            await silent.track(services, [one])
             await asyncio.to_thread(silent.heygen.advance, 60)
-            await core.poller.run_once()
+            await services.poller.run_once()
             await asyncio.to_thread(silent.heygen.advance, 60)
             again = Observation(
                 source=Source.MANUAL,
@@ -209,13 +211,13 @@ async def test_a_reopened_translation_is_not_ended_by_its_old_event(tmp_path: Pa
                 video_translate_id=one,
                 status=Status.PENDING,
             )
-            await core.tracker.record([Record(observation=again)])
-        async with silent.daemon() as (core, heygen):
+            await services.tracker.record([Record(observation=again)])
+        async with silent.daemon() as (services, heygen):
             assert heygen.catch_up is not None
             assert (await heygen.catch_up.run()).changed == 0
-            assert (await rows_of(core))[one]["status"] == "pending"
-            await core.poller.run_once()  # HeyGen itself may end it
-            assert (await rows_of(core))[one]["status"] == "success"
+            assert (await rows_of(services))[one]["status"] == "pending"
+            await services.poller.run_once()  # HeyGen itself may end it
+            assert (await rows_of(services))[one]["status"] == "success"
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -231,11 +233,11 @@ async def test_strangers_and_nonsense_in_the_log_do_no_harm(tmp_path: Path, orde
         ]
         silent.heygen.set_events(nonsense)
         silent.heygen.set_oddities(events_order=order)
-        async with silent.daemon() as (core, heygen):
-            await silent.track(core, ids)
+        async with silent.daemon() as (services, heygen):
+            await silent.track(services, ids)
             await asyncio.to_thread(silent.heygen.advance, 60)
-            await silent.catch_up(core, heygen)
-            assert differences(await rows_of(core), silent.heygen) == []
+            await silent.catch_up(services, heygen)
+            assert differences(await rows_of(services), silent.heygen) == []
             assert heygen.catch_up is not None
             report = heygen.catch_up.last
             assert report is not None
@@ -246,7 +248,7 @@ async def test_strangers_and_nonsense_in_the_log_do_no_harm(tmp_path: Path, orde
 async def test_an_account_without_a_log_polls_and_says_so_once(tmp_path: Path, trouble: str) -> None:
     with stage(tmp_path) as silent:
         silent.heygen.set_retirement(v3=trouble)  # type: ignore[arg-type]
-        async with silent.daemon() as (_core, heygen):
+        async with silent.daemon() as (_services, heygen):
             assert heygen.catch_up is not None
             with capture_logs() as told:
                 await heygen.catch_up.tick()
@@ -259,23 +261,23 @@ async def test_an_account_without_a_log_polls_and_says_so_once(tmp_path: Path, t
 async def test_the_log_of_another_account_is_not_read(tmp_path: Path) -> None:
     with stage(tmp_path, pending_seconds=(10, 10), running_seconds=(10, 10)) as silent:
         await asyncio.to_thread(silent.heygen.create_many, 3)
-        async with silent.daemon() as (core, heygen):
+        async with silent.daemon() as (services, heygen):
             assert heygen.catch_up is not None
             await heygen.catch_up.tick()  # sets the bookmark
-            await silent.track(core, [f"{number:032x}" for number in range(5)])
-            await core.poller.run_once()
-            assert not core.polling.knows_translations
+            await silent.track(services, [f"{number:032x}" for number in range(5)])
+            await services.poller.run_once()
+            assert not services.polling.knows_translations
             await asyncio.to_thread(silent.heygen.advance, 2 * 3600)
             await heygen.catch_up.tick()
-            assert len(await rows_of(core)) == 5
+            assert len(await rows_of(services)) == 5
         assert silent.calls()["v3.events"] == 1
 
 
 async def test_a_rejected_key_is_told_once_and_loses_nothing(tmp_path: Path) -> None:
     with stage(tmp_path, pending_seconds=(10, 10), running_seconds=(10, 10)) as silent:
         ids = await asyncio.to_thread(silent.heygen.create_many, 3)
-        async with silent.daemon() as (core, heygen):
-            await silent.track(core, ids)
+        async with silent.daemon() as (services, heygen):
+            await silent.track(services, ids)
             await asyncio.to_thread(silent.heygen.advance, 60)
             silent.heygen.set_keys(["another"])
             assert heygen.catch_up is not None
@@ -287,5 +289,5 @@ async def test_a_rejected_key_is_told_once_and_loses_nothing(tmp_path: Path) -> 
             assert [one["event"] for one in errors] == ["event log not read"]
             assert "simulator-key" not in str(told)
             silent.heygen.set_keys(["simulator-key"])
-            await silent.catch_up(core, heygen)
-            assert differences(await rows_of(core), silent.heygen) == []
+            await silent.catch_up(services, heygen)
+            assert differences(await rows_of(services), silent.heygen) == []

@@ -19,16 +19,16 @@ from tests.builders import observation as observation_of
 from tests.databases import write_migrated
 from tracker.domain.claims import Claim, Due
 from tracker.domain.observation import Observation, Problem, ProblemKind
-from tracker.domain.outcome import Outcome, judge
-from tracker.domain.record import Record, Recorded
-from tracker.domain.schedule import Cadence
+from tracker.domain.outcome import DeliveryOutcome, determine_outcome
+from tracker.domain.record import Record, RecordResult
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store import claims
 from tracker.store.batch import ToStore, store_all
 from tracker.store.engine import open_engines
 from tracker.store.tables import changes, deliveries, delivery_bodies, translations
 
-RULES = partial(judge, cadence=Cadence())
+RULES = partial(determine_outcome, schedule=Schedule())
 TABLES = (translations, deliveries, delivery_bodies, changes)
 
 names = st.sampled_from(["a", "b", "c", "d", "e", "f"])
@@ -64,7 +64,9 @@ def webhooks(draw: st.DrawFn) -> Record:
     body = f"{seen.video_translate_id} {seen.callback_id} {seen.status} {draw(st.integers(0, 1))}".encode()
     came = delivery(body, signed_by="main" if is_signed else None, received_at=draw(times))
     if draw(st.integers(0, 5)) == 0:
-        return Record(delivery=came, outcome=draw(st.sampled_from([Outcome.IGNORED, Outcome.ERROR])))
+        return Record(
+            delivery=came, outcome=draw(st.sampled_from([DeliveryOutcome.IGNORED, DeliveryOutcome.ERROR]))
+        )
     return Record(delivery=came, observation=replace(seen, status=None) if seen.hint else seen)
 
 
@@ -117,13 +119,13 @@ def database() -> Iterator[Engine]:
             engines.dispose()
 
 
-def store(engine: Engine, records: Sequence[Record]) -> list[Recorded]:
+def store(engine: Engine, records: Sequence[Record]) -> list[RecordResult]:
     """All in one transaction."""
     with engine.begin() as connection:
         return store_all(connection, [ToStore(one, RULES) for one in records], after(200))
 
 
-def one_by_one(engine: Engine, records: Sequence[Record]) -> list[Recorded]:
+def one_by_one(engine: Engine, records: Sequence[Record]) -> list[RecordResult]:
     return [recorded for record in records for recorded in store(engine, [record])]
 
 

@@ -36,16 +36,16 @@ from tests.databases import write_migrated
 from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.claims import Claim, Due
 from tracker.domain.observation import Details, Observation, Problem, ProblemKind
-from tracker.domain.outcome import Outcome
-from tracker.domain.record import Record, Recorded
-from tracker.domain.schedule import Cadence
+from tracker.domain.outcome import DeliveryOutcome
+from tracker.domain.record import Record, RecordResult
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.heygen.webhook_events import find_signer, parse_json_object, read_event, read_unusable
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
-from tracker.tracking.recorder import Tracker, poll_request, registration
+from tracker.tracking.recorder import Recorder, poll_request, registration
 
-CADENCE = Cadence()
+CADENCE = Schedule()
 LEASE = timedelta(seconds=75)
 REOPENED, SETTLED = "reopened by hand", "conflict settled by the status endpoint"
 SECRETS = {"main": SECRET, "old": "whsec_before_the_rotation"}
@@ -118,7 +118,7 @@ class Sent:
     body: bytes
     signed: bool
     received_at: datetime | None
-    outcome: Outcome | None = None
+    outcome: DeliveryOutcome | None = None
     video_translate_id: str | None = None
     times: int = 0
 
@@ -155,7 +155,7 @@ class Model:
             sent.outcome = record.outcome
             return
         self.see(seen)
-        sent.outcome = Outcome.HINT if seen.hint and self.knows(seen) else None
+        sent.outcome = DeliveryOutcome.HINT if seen.hint and self.knows(seen) else None
         sent.video_translate_id = seen.video_translate_id
 
     def knows(self, seen: Observation) -> bool:
@@ -195,7 +195,7 @@ class Model:
     def _is_from_a_hint(self, row: Row) -> bool:
         """Nobody asked for it: it began with a delivery that was not believed, and is untouched since."""
         began = any(
-            sent.outcome is Outcome.HINT
+            sent.outcome is DeliveryOutcome.HINT
             and (sent.video_translate_id, sent.received_at) == (row.video_translate_id, row.created_at)
             for sent in self.sent.values()
         )
@@ -229,7 +229,7 @@ class Story(RuleBasedStateMachine):
         engines = open_engines(f"sqlite:///{self.path}", synchronous="off")
         self.store = Repository(engines, self.clock)
         self.store.open()
-        self.tracker = Tracker(self.store, CADENCE, FakeFigures())
+        self.tracker = Recorder(self.store, CADENCE, FakeFigures())
         self.run(self.tracker.remember_evidence())
 
     def teardown(self) -> None:
@@ -247,9 +247,9 @@ class Story(RuleBasedStateMachine):
         self.clock.advance(0.001)
         return self.clock()
 
-    def record(self, *records: Record) -> list[Recorded]:
+    def record(self, *records: Record) -> list[RecordResult]:
         """Through the one door."""
-        recorded: list[Recorded] = self.run(self.tracker.record(records))
+        recorded: list[RecordResult] = self.run(self.tracker.record(records))
         return recorded
 
     def sql(self, statement: str, *values: object) -> list[sqlite3.Row]:
@@ -330,7 +330,7 @@ class Story(RuleBasedStateMachine):
             was_known = body in self.model.sent
             self.model.deliver(body, record, signed=signed_by is not None)
             assert was_known or not one.is_duplicate
-            if one.outcome is Outcome.HINT and not one.is_duplicate:
+            if one.outcome is DeliveryOutcome.HINT and not one.is_duplicate:
                 self.expect_an_early_poll(record.observation)
 
     def expect_an_early_poll(self, hint: Observation | None) -> None:
@@ -393,7 +393,7 @@ class Story(RuleBasedStateMachine):
         [recorded] = self.record(Record(observation=found, adopt=adopt))
         self.model.see(found, adopt=adopt)
         is_tracked = self.model.find(name) is not None
-        assert (recorded.outcome is Outcome.UNKNOWN) == (not is_tracked)
+        assert (recorded.outcome is DeliveryOutcome.UNKNOWN) == (not is_tracked)
         assert not (recorded.is_new and recorded.is_bound)
         assert (recorded.is_new or recorded.is_bound) >= (known is None and is_tracked)
         assert adopt or not recorded.is_new
@@ -422,7 +422,7 @@ class Story(RuleBasedStateMachine):
         row = next((row for row in self.model.rows if row.holder == claim), None)
         [recorded] = self.record(Record(observation=seen, claim=claim))
         if row is None:
-            assert recorded.outcome is Outcome.UNCHANGED
+            assert recorded.outcome is DeliveryOutcome.UNCHANGED
             return
         row.holder = None
         self.model.see(seen, row)

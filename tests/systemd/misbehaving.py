@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from tracker.cli.database import configure_logs
 from tracker.daemon import health, systemd
-from tracker.daemon.health import Vitals
+from tracker.daemon.health import Health
 from tracker.daemon.process import Daemon
-from tracker.daemon.wiring import Core
+from tracker.daemon.wiring import Services
 from tracker.polling.scheduler import Ticker
 from tracker.settings import load
 
@@ -34,35 +34,35 @@ def is_first_time() -> bool:
     return True
 
 
-async def block_the_loop(_core: Core, _ticker: Ticker) -> None:
+async def block_the_loop(_services: Services, _ticker: Ticker) -> None:
     time.sleep(600)  # noqa: ASYNC251 - this is the fault
 
 
-async def hang_in_the_poller(core: Core, _ticker: Ticker) -> None:
-    core.poller._claim = _hang  # type: ignore[assignment, method-assign]
+async def hang_in_the_poller(services: Services, _ticker: Ticker) -> None:
+    services.poller._claim = _hang  # type: ignore[assignment, method-assign]
 
 
 async def _hang(*_: object) -> None:
     await asyncio.Event().wait()
 
 
-async def lose_the_poller(_core: Core, ticker: Ticker) -> None:
+async def lose_the_poller(_services: Services, ticker: Ticker) -> None:
     ticker._scheduler.remove_job("poll")
 
 
-async def hang_in_the_store(core: Core, _ticker: Ticker) -> None:
-    await core.repository._write(_wait_for_ever)
+async def hang_in_the_store(services: Services, _ticker: Ticker) -> None:
+    await services.repository._write(_wait_for_ever)
 
 
 def _wait_for_ever(_connection: Connection) -> None:
     threading.Event().wait()
 
 
-async def raise_secrets(core: Core, _ticker: Ticker) -> None:
-    raise RuntimeError("\n".join(["one line", "another", *core.settings.secret_values()]))
+async def raise_secrets(services: Services, _ticker: Ticker) -> None:
+    raise RuntimeError("\n".join(["one line", "another", *services.settings.secret_values()]))
 
 
-WAYS: dict[str, Callable[[Core, Ticker], Awaitable[None]]] = {
+WAYS: dict[str, Callable[[Services, Ticker], Awaitable[None]]] = {
     way.__name__: way
     for way in (block_the_loop, hang_in_the_poller, lose_the_poller, hang_in_the_store, raise_secrets)
 }
@@ -71,13 +71,13 @@ WAYS: dict[str, Callable[[Core, Ticker], Awaitable[None]]] = {
 class MisbehavingDaemon(Daemon):
     """Has one tick more, in which it happens."""
 
-    def _tick(self, core: Core, ticker: Ticker, vitals: Vitals) -> None:
-        super()._tick(core, ticker, vitals)
+    def _tick(self, services: Services, ticker: Ticker, health: Health) -> None:
+        super()._tick(services, ticker, health)
         began = asyncio.get_running_loop().time()
 
         async def misbehave() -> None:
             if asyncio.get_running_loop().time() > began + SOON and is_first_time():
-                await WAYS[sys.argv[1]](core, ticker)
+                await WAYS[sys.argv[1]](services, ticker)
 
         ticker.every(0.1, "misbehave", misbehave, errand=True)  # it is not looked at, as ticks are
 

@@ -13,11 +13,11 @@ from typing import Protocol
 import structlog
 
 from tracker.archive.disk_space import free_bytes
-from tracker.archive.downloader import Fetcher
-from tracker.archive.lease import UnderWay, held
-from tracker.archive.partial_file import Part
-from tracker.archive.storage.folder import Complete, Place
-from tracker.archive.worker_thread import Hands
+from tracker.archive.downloader import Downloader
+from tracker.archive.lease import ActiveDownload, held
+from tracker.archive.partial_file import PartialFile
+from tracker.archive.storage.folder import Complete, Storage
+from tracker.archive.worker_thread import WorkerThread
 from tracker.domain.files.keys import FileFields, FileOf, KeyTemplate
 from tracker.domain.files.ports import ArchiveStore
 from tracker.domain.files.records import Archived, FileClaim
@@ -28,15 +28,15 @@ from tracker.domain.ports import Clock
 from tracker.errors import (
     AccountError,
     ArchiveError,
-    ClosedPlaceError,
+    DiskFullError,
     FileError,
     FileTooLargeError,
     HeyGenError,
     KeyTakenError,
-    NoRoomError,
-    PartInUseError,
-    PlaceError,
+    PartialFileInUseError,
     RateLimitedError,
+    StorageClosedError,
+    StorageError,
     StoreError,
     UnsafeLinkError,
     UnwantedError,
@@ -60,12 +60,12 @@ class ArchiveFigures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """`concurrency` files at once; `bandwidth`: bytes a second for all, None: as many as come; `min_free`
     bytes of the disk are left to others."""
 
     concurrency: int
-    bandwidth: int | None
+    throttle: int | None
     min_free: int
 
 
@@ -89,29 +89,29 @@ class Archiver:
     def __init__(
         self,
         store: ArchiveStore,
-        fetcher: Fetcher,
-        place: Place,
+        downloader: Downloader,
+        storage: Storage,
         template: KeyTemplate,
         clock: Clock,
         *,
         owner: str,
-        limits: Limits,
+        limits: ArchiveLimits,
         figures: ArchiveFigures,
     ) -> None:
-        self._store, self._fetcher, self._place = store, fetcher, place
+        self._store, self._downloader, self._storage = store, downloader, storage
         self._template, self._clock, self._owner = template, clock, owner
         self._figures = figures
         self._limits = limits
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._is_stopping = False
-        self.under_way: dict[Key, UnderWay] = {}
+        self.under_way: dict[Key, ActiveDownload] = {}
         self.pause: Pause | None = None
         self.rests: AccountError | None = None
 
-    def set_limits(self, limits: Limits) -> None:
+    def set_limits(self, limits: ArchiveLimits) -> None:
         """From now on; what is under way keeps the room on the disk that it was begun with."""
         self._limits = limits
-        self._fetcher.bandwidth.set_limit(limits.bandwidth)
+        self._downloader.throttle.set_limit(limits.throttle)
 
     async def tick(self, of: Collection[int] | None = None) -> None:
         """Begin what is due, of these translations (None: of any), as far as there is room for it.
@@ -135,7 +135,7 @@ class Archiver:
         if key in self._tasks:  # its claim had lapsed, as while the database was away
             await self._store.give_back(claim, now + IN_USE_PAUSE)
             return
-        one = UnderWay(claim)
+        one = ActiveDownload(claim)
         task = asyncio.create_task(self._archive(one), name=f"archive {claim.translation_id}")
         self.under_way[key], self._tasks[key] = one, task
         task.add_done_callback(partial(self._ended, key))
@@ -173,7 +173,7 @@ class Archiver:
 
     # One file
 
-    async def _archive(self, one: UnderWay) -> None:
+    async def _archive(self, one: ActiveDownload) -> None:
         try:
             async with held(self._store, one, self._clock):
                 await self._bring(one)
@@ -187,30 +187,30 @@ class Archiver:
         except Exception:  # its claim lapses, and then it is tried again
             log.exception("file not archived yet", **_named(one.claim))
 
-    async def _bring(self, one: UnderWay) -> None:
+    async def _bring(self, one: ActiveDownload) -> None:
         begun = 0
         try:
-            async with self._opened_part(one) as (part, hands):
+            async with self._open_partial_file(one) as (partial_file, worker_thread):
                 begun = one.done
                 try:
-                    await self._fetcher.fetch(one.claim, part, hands, one.told)
+                    await self._downloader.fetch(one.claim, partial_file, worker_thread, one.told)
                 except (UnsafeLinkError, FileTooLargeError):  # what has come is of no use
-                    await hands.do(part.remove)
+                    await worker_thread.do(partial_file.remove)
                     raise
                 one.is_coming = False
-                archived = await hands.do(self._publish, one, part)
+                archived = await worker_thread.do(self._publish, one, partial_file)
                 async with one.writing:
                     is_ours = await self._store.keep(one.claim, archived)
-                await hands.do(part.remove)
+                await worker_thread.do(partial_file.remove)
                 if is_ours:
                     one.archived, self.rests = archived, None
                     self._tell(one.claim, archived)
-        except PartInUseError:
+        except PartialFileInUseError:
             await self._put_off(one, IN_USE_PAUSE)
         except UnwantedError:
             await self._put_off(one, timedelta())
-        except (NoRoomError, PlaceError) as error:
-            is_closed = isinstance(error, ClosedPlaceError)  # then no other file has better luck
+        except (DiskFullError, StorageError) as error:
+            is_closed = isinstance(error, StorageClosedError)  # then no other file has better luck
             await self._put_off(one, timedelta() if is_closed else OUT_OF_THE_WAY)
             self._pause_for(error)
         except AccountError as error:
@@ -221,33 +221,38 @@ class Archiver:
             await self._note(one, error, came=one.done > begun)
 
     @asynccontextmanager
-    async def _opened_part(self, one: UnderWay) -> AsyncIterator[tuple[Part, Hands]]:
+    async def _open_partial_file(
+        self, one: ActiveDownload
+    ) -> AsyncIterator[tuple[PartialFile, WorkerThread]]:
         of = f"{one.claim.kind} of {one.claim.video_translate_id}"
         name = f"{hashlib.sha256(of.encode(errors='surrogatepass')).hexdigest()[:32]}-{one.claim.kind}"
-        part, hands = Part(self._place.spool, name, of, self._limits.min_free), Hands()
+        partial_file, worker_thread = (
+            PartialFile(self._storage.spool, name, of, self._limits.min_free),
+            WorkerThread(),
+        )
         try:
-            await hands.do(self._place.prepare)
-            await hands.do(part.open)
-            one.told(part.length, part.note.size)
-            yield part, hands
+            await worker_thread.do(self._storage.prepare)
+            await worker_thread.do(partial_file.open)
+            one.told(partial_file.length, partial_file.note.size)
+            yield partial_file, worker_thread
         finally:
-            await hands.do(part.close)
-            hands.rest()
+            await worker_thread.do(partial_file.close)
+            worker_thread.rest()
 
-    def _publish(self, one: UnderWay, part: Part) -> Archived:
+    def _publish(self, one: ActiveDownload, partial_file: PartialFile) -> Archived:
         """In the part's thread: a bucket takes long, and so does a slow disk."""
         complete = Complete(
-            path=part.path,
-            key=self._template.key_of(_fields(one.claim, part.note.extension)),
-            size=part.length,
-            sha256=part.sha256,
-            content_type=part.note.content_type,
-            of=part.note.of,
+            path=partial_file.path,
+            key=self._template.key_of(_fields(one.claim, partial_file.note.extension)),
+            size=partial_file.length,
+            sha256=partial_file.sha256,
+            content_type=partial_file.note.content_type,
+            of=partial_file.note.of,
             known=one.claim.location,
             stopped=lambda: one.is_stopped,
         )
-        location = self._place.publish(complete)
-        return Archived(location, part.length, part.sha256, part.note.content_type)
+        location = self._storage.publish(complete)
+        return Archived(location, partial_file.length, partial_file.sha256, partial_file.note.content_type)
 
     def _tell(self, claim: FileClaim, archived: Archived) -> None:
         self._figures.archived(claim.kind, archived.bytes)
@@ -258,7 +263,7 @@ class Archiver:
 
     # What went wrong
 
-    async def _note(self, one: UnderWay, error: Exception, *, came: bool) -> None:
+    async def _note(self, one: ActiveDownload, error: Exception, *, came: bool) -> None:
         """Of this very file; where something came of it at all, the waits begin anew."""
         attempts = 1 if came else one.claim.attempts + 1
         due = None if isinstance(error, FOR_GOOD) else next_attempt(attempts, self._clock())
@@ -271,19 +276,19 @@ class Archiver:
             error=str(error),
         )
 
-    async def _put_off(self, one: UnderWay, wait: timedelta) -> None:
+    async def _put_off(self, one: ActiveDownload, wait: timedelta) -> None:
         async with one.writing:
             await self._store.give_back(one.claim, self._clock() + wait)
 
-    def _pause_for(self, error: NoRoomError | PlaceError) -> None:
+    def _pause_for(self, error: DiskFullError | StorageError) -> None:
         """Perhaps nothing can be kept at present, whichever file it is."""
         now, before = self._clock(), self.pause
         length = min(LONGEST_PAUSE, before.length * 2) if before else SHORTEST_PAUSE
-        needed = error.needed if isinstance(error, NoRoomError) else None
+        needed = error.needed if isinstance(error, DiskFullError) else None
         self.pause = Pause(error, now + length, length, needed)
         if before is None or type(before.error) is not type(error):
             log.warning("archive paused", reason=str(error))
-        if isinstance(error, NoRoomError):
+        if isinstance(error, DiskFullError):
             self._cancel_what_comes()
 
     async def _is_paused(self, now: datetime) -> bool:
@@ -293,7 +298,7 @@ class Archiver:
         if self.pause.needed is None:
             return True
         try:  # in a thread: the disk may hang
-            return await asyncio.to_thread(_free_near, self._place.spool) < self.pause.needed
+            return await asyncio.to_thread(_free_near, self._storage.spool) < self.pause.needed
         except OSError:
             return True
 

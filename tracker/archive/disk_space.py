@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracker.errors import ClosedPlaceError, FileTooLargeError, NoRoomError, PlaceError
+from tracker.errors import DiskFullError, FileTooLargeError, StorageClosedError, StorageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -22,7 +22,7 @@ def free_bytes(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def check_room(folder: Path, min_free: int, coming: int, missing: int = 0) -> None:
+def check_disk_space(folder: Path, min_free: int, coming: int, missing: int = 0) -> None:
     """Raise NoRoomError where so many bytes more would leave less than `min_free`.
 
     `missing`: all that is still to come, which must find room before it is worth going on.
@@ -30,7 +30,7 @@ def check_room(folder: Path, min_free: int, coming: int, missing: int = 0) -> No
     with in_words(folder):
         free = free_bytes(folder)
     if free - max(0, coming) < min_free:
-        raise NoRoomError(
+        raise DiskFullError(
             f"the disk of {folder} has {free} bytes left, and TRACKER_ARCHIVE_MIN_FREE leaves {min_free} "
             "to others; make room, or set it lower",
             needed=min_free + max(coming, missing),
@@ -46,9 +46,9 @@ def in_words(folder: Path) -> Iterator[None]:
         if error.errno == errno.EFBIG:
             raise FileTooLargeError(f"it is larger than {folder} can take: {error.strerror}") from error
         if error.errno in FULL:  # perhaps a quota, of which the free bytes of the disk say nothing
-            raise NoRoomError(f"the disk of {folder} is full: {error.strerror}", needed=None) from error
+            raise DiskFullError(f"the disk of {folder} is full: {error.strerror}", needed=None) from error
         way_out = WAY_OUT if error.errno in REFUSED else ""
         is_closed = error.errno in REFUSED and Path(str(error.filename)) in (folder, folder / ".parts")
-        raise (ClosedPlaceError if is_closed else PlaceError)(
+        raise (StorageClosedError if is_closed else StorageError)(
             f"{error.filename or folder}: {error.strerror}; the archive needs to write to {folder}{way_out}"
         ) from error

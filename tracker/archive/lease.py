@@ -13,7 +13,7 @@ from tracker.errors import StoreError
 
 
 @dataclass(slots=True)
-class UnderWay:
+class ActiveDownload:
     """A file that is being brought: its claim as it is now, and how far it is, in bytes.
 
     `is_coming` until it is complete; then it is put into its place, unless it `is_stopped`. `archived`:
@@ -33,7 +33,7 @@ class UnderWay:
 
 
 @asynccontextmanager
-async def held(store: ArchiveStore, one: UnderWay, clock: Clock) -> AsyncIterator[None]:
+async def held(store: ArchiveStore, one: ActiveDownload, clock: Clock) -> AsyncIterator[None]:
     """Renew the claim all the while; whoever has lost it is cancelled, for somebody else may be at it."""
     task = asyncio.current_task()
     assert task is not None

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tracker.archive.disk_space import check_room, in_words
-from tracker.errors import PartInUseError
+from tracker.archive.disk_space import check_disk_space, in_words
+from tracker.errors import PartialFileInUseError
 
 SYNCED_BYTES = 4 * 1024 * 1024  # so much at most is downloaded again after a kill or a power cut
 READ_BYTES = 1024 * 1024
@@ -36,7 +36,7 @@ class Note:
     is_complete: bool = False
 
 
-class Part:
+class PartialFile:
     """The part of one file, locked against other processes of this machine until it is closed.
 
     `of` says of which file; what was of another is not gone on with. `min_free`: bytes of the disk that
@@ -94,12 +94,12 @@ class Part:
                 self._go_on()
         self.note = Note(self._of, validator, size, content_type, extension, self.note.durable)
         self._write_note()
-        check_room(self.path.parent, self._min_free, (size or 0) - self.length)
+        check_disk_space(self.path.parent, self._min_free, (size or 0) - self.length)
 
     def write(self, data: bytes) -> None:
         """Append; now and then what was written is made durable."""
         missing = max(len(data), (self.note.size or 0) - self.length)
-        check_room(self.path.parent, self._min_free, len(data), missing)
+        check_disk_space(self.path.parent, self._min_free, len(data), missing)
         with in_words(self.path.parent):
             rest = memoryview(data)
             while rest:
@@ -151,7 +151,7 @@ def _lock(path: Path) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            raise PartInUseError(f"{path.name} is in use by another process of this machine") from None
+            raise PartialFileInUseError(f"{path.name} is in use by another process of this machine") from None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file), path.stat()):
                 return file

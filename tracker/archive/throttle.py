@@ -5,7 +5,7 @@ from aiolimiter import AsyncLimiter
 SLICES = 10  # a second: the rate is spread evenly, and small pieces need not wait long
 
 
-class Bandwidth:
+class Throttle:
     """Shared by all downloads; `limit` bytes a second, None: as many as come."""
 
     def __init__(self, limit: int | None) -> None:

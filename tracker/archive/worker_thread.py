@@ -12,7 +12,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Hands:
+class WorkerThread:
     """Writing and hashing block, and the event loop has webhooks to answer.
 
     A thread that hangs in a bucket or a disk does not keep the process from its end, as those of an executor

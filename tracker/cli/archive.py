@@ -10,12 +10,12 @@ from rich.filesize import decimal
 from tracker.archive.archiver import Archiver
 from tracker.cli.archive_view import View, named, view
 from tracker.cli.common import AsJson, Config, Exit, err, print_json, shown
-from tracker.cli.services import with_core
-from tracker.daemon.wiring import Core
+from tracker.cli.services import with_services
+from tracker.daemon.wiring import Services
 from tracker.domain.files.records import Wanted
 from tracker.domain.files.states import FileState
 from tracker.domain.status import Status
-from tracker.errors import InputError, PlaceError
+from tracker.errors import InputError, StorageError
 
 LOOK_SECONDS = 0.2
 STOP_SECONDS = 10.0
@@ -47,22 +47,22 @@ def archive(
     if again and everything:
         raise InputError("--again needs the ids of those that are to be downloaded again")
 
-    async def work(core: Core) -> list[Row]:
-        archiver = core.archive
+    async def work(services: Services) -> list[Row]:
+        archiver = services.archive
         if archiver is None:
             raise InputError("TRACKER_ARCHIVE is not set; example: TRACKER_ARCHIVE=/srv/heygen")
         try:
             async with asyncio.timeout(timeout):
                 if everything:
-                    return await _archive_all(core, archiver, silent=as_json)
-                return await _archive_some(core, archiver, ids or [], again=again, silent=as_json)
+                    return await _archive_all(services, archiver, silent=as_json)
+                return await _archive_some(services, archiver, ids or [], again=again, silent=as_json)
         except TimeoutError:
             err.print(f"[red]error:[/] not all were archived after {timeout or 0:g} s")
             raise typer.Exit(Exit.TIMED_OUT) from None
         finally:
             await archiver.stop(STOP_SECONDS)
 
-    rows = with_core(config, work)
+    rows = with_services(config, work)
     if as_json:
         print_json(rows)
     missing = [row for row in rows if row["state"] != FileState.ARCHIVED]
@@ -76,11 +76,11 @@ def archive(
 
 
 async def _archive_some(
-    core: Core, archiver: Archiver, ids: Sequence[str], *, again: bool, silent: bool
+    services: Services, archiver: Archiver, ids: Sequence[str], *, again: bool, silent: bool
 ) -> list[Row]:
     """These translations; answers their rows."""
-    files, numbers = core.repository.files, await _numbers(core, list(dict.fromkeys(ids)))
-    await files.want(numbers, core.repository.archive, again=again)
+    files, numbers = services.repository.files, await _numbers(services, list(dict.fromkeys(ids)))
+    await files.want(numbers, services.repository.archive, again=again)
     with view(silent=silent) as shows:
         while True:
             rows = await files.rows(numbers)
@@ -92,8 +92,8 @@ async def _archive_some(
             await _go_on(archiver, shows, numbers)
 
 
-async def _numbers(core: Core, ids: Sequence[str]) -> list[int]:
-    rows = {row["video_translate_id"]: row for row in await core.repository.find(ids)}
+async def _numbers(services: Services, ids: Sequence[str]) -> list[int]:
+    rows = {row["video_translate_id"]: row for row in await services.repository.find(ids)}
     for one in ids:
         if one not in rows:
             raise InputError(f"{one[:80]!r} is not tracked; tracker add starts it")
@@ -102,11 +102,11 @@ async def _numbers(core: Core, ids: Sequence[str]) -> list[int]:
     return [rows[one]["id"] for one in ids]
 
 
-async def _archive_all(core: Core, archiver: Archiver, *, silent: bool) -> list[Row]:
+async def _archive_all(services: Services, archiver: Archiver, *, silent: bool) -> list[Row]:
     """The whole history; answers what is not there after all."""
-    files, wanted = core.repository.files, Wanted(0, 0)
+    files, wanted = services.repository.files, Wanted(0, 0)
     while wanted.after is not None:
-        wanted = await files.want_all(core.repository.archive, wanted.after)
+        wanted = await files.want_all(services.repository.archive, wanted.after)
     total = await files.unsettled(PATIENCE)
     if not silent:
         err.print(f"{total} files are to be archived")
@@ -128,7 +128,7 @@ async def _go_on(archiver: Archiver, shows: View, numbers: Sequence[int] | None)
     shows.update(archiver.under_way.values())
     await archiver.idle(LOOK_SECONDS)
     if archiver.pause is not None:
-        raise PlaceError(str(archiver.pause.error))
+        raise StorageError(str(archiver.pause.error))
 
 
 def _is_settled(row: Row) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tracker.archive.lease import UnderWay
+from tracker.archive.lease import ActiveDownload
 from tracker.cli.common import out, shown
 from tracker.domain.files.states import FileState
 
@@ -31,7 +31,7 @@ class View:
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
         self._told: set[str] = set()
-        self._coming: dict[int, UnderWay] = {}
+        self._coming: dict[int, ActiveDownload] = {}
         self.files, self.bytes = 0, 0
 
     def __enter__(self) -> Self:
@@ -46,14 +46,14 @@ class View:
             if row["state"] == FileState.ARCHIVED:
                 self._tell(named(row["video_translate_id"], row["kind"]), row["location"], row["bytes"])
 
-    def update(self, under_way: Iterable[UnderWay], left: int | None = None) -> None:
+    def update(self, under_way: Iterable[ActiveDownload], left: int | None = None) -> None:
         """What is under way now, and how many files are left in all, as far as that is known."""
         now = {id(one): one for one in under_way}
         for key in self._coming.keys() - now.keys():
             self._ended(self._coming[key])
         self._coming = now
 
-    def _ended(self, one: UnderWay) -> None:
+    def _ended(self, one: ActiveDownload) -> None:
         if one.archived is not None:
             self.files, self.bytes = self.files + 1, self.bytes + one.archived.bytes
             name = named(one.claim.video_translate_id, one.claim.kind)
@@ -92,7 +92,7 @@ class Bars(View):
             self._progress.remove_task(bar)
         self._progress.stop()
 
-    def update(self, under_way: Iterable[UnderWay], left: int | None = None) -> None:
+    def update(self, under_way: Iterable[ActiveDownload], left: int | None = None) -> None:
         """See `View`."""
         super().update(under_way, left)
         for key in self._bars.keys() - self._coming.keys():
@@ -103,7 +103,7 @@ class Bars(View):
             self._total = left
         self._show_all(left)
 
-    def _show(self, key: int, one: UnderWay) -> None:
+    def _show(self, key: int, one: ActiveDownload) -> None:
         if key not in self._bars:
             name = shown(named(one.claim.video_translate_id, one.claim.kind))
             self._bars[key] = self._progress.add_task(name, total=None, amount="", speed="")

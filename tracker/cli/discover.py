@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
-from tracker.cli.services import with_core
+from tracker.cli.services import with_services
 from tracker.daemon.database import clock
-from tracker.daemon.wiring import Core, HeyGen
+from tracker.daemon.wiring import HeyGen, Services
 from tracker.domain.adoption import Adoption
 from tracker.errors import InputError, SettingsError
 from tracker.heygen.listings import TranslationList
@@ -38,21 +38,21 @@ def discover(
     """
     given = _parsed(adopt) if adopt is not None else None
 
-    async def work(core: Core) -> tuple[Report, Adoption]:
-        policy = given or core.settings.discover_adopt
-        listing = TranslationList(_heygen(core).client)
+    async def work(services: Services) -> tuple[Report, Adoption]:
+        policy = given or services.settings.discover_adopt
+        listing = TranslationList(_heygen(services).client)
         discovery = Discovery(
-            core.tracker,
+            services.tracker,
             listing,
-            core.repository,
+            services.repository,
             clock,
             policy,
             told=_show_progress,
-            keep=lambda: core.retention.keep,
+            keep=lambda: services.retention.keep,
         )
         return await discovery.sweep(restart=restart), policy
 
-    report, policy = with_core(config, work, create=True)
+    report, policy = with_services(config, work, create=True)
     _print(report, policy, as_json=as_json)
     if report.not_reached is not None:
         err.print("[red]error:[/] not reached: ", end="")
@@ -71,12 +71,12 @@ def _parsed(adopt: str) -> Adoption:
         raise InputError(f"--adopt: {error}; example: --adopt prefix:order-") from error
 
 
-def _heygen(core: Core) -> HeyGen:
-    if core.heygen is None:
+def _heygen(services: Services) -> HeyGen:
+    if services.heygen is None:
         raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to discover; example: your-key")
-    if core.settings.heygen_api == "v2":
+    if services.settings.heygen_api == "v2":
         raise SettingsError("TRACKER_HEYGEN_API: is v2, and only v3 has a list; example: auto")
-    return core.heygen
+    return services.heygen
 
 
 def _show_progress(report: Report) -> None:

@@ -8,20 +8,22 @@ from typing import TypeVar
 
 from tracker.cli.database import configure_logs, missing_file, open_existing, read_settings
 from tracker.daemon.database import open_database
-from tracker.daemon.wiring import Core, open_core
+from tracker.daemon.wiring import Services, open_services
 from tracker.settings import Settings
 from tracker.store.engine import Engines
 
 T = TypeVar("T")
 
 
-def with_core(config: Path | None, work: Callable[[Core], Awaitable[T]], *, create: bool = False) -> T:
+def with_services(
+    config: Path | None, work: Callable[[Services], Awaitable[T]], *, create: bool = False
+) -> T:
     """Run `work` on the settings' database. `create`: a SQLite file that is not there yet is made."""
 
     async def run(settings: Settings) -> T:
         engines = open_or_create(settings) if create else open_existing(settings)
         async with AsyncExitStack() as stack:
-            return await work(await open_core(settings, engines, stack))
+            return await work(await open_services(settings, engines, stack))
 
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
-from tracker.cli.services import with_core
+from tracker.cli.services import with_services
 from tracker.cli.wait import Timeout, exit_code, follow, has_daemon
-from tracker.daemon.wiring import Core, HeyGen
+from tracker.daemon.wiring import HeyGen, Services
 from tracker.domain.status import Status
 from tracker.domain.submissions import Order, Submission, SubmissionState
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
@@ -84,28 +84,34 @@ def submit(
     work = partial(
         _create, order=order, wait=wait, patience=timeout, daemon=has_daemon(config), as_json=as_json
     )
-    raise typer.Exit(with_core(config, work, create=True))
+    raise typer.Exit(with_services(config, work, create=True))
 
 
 async def _create(
-    core: Core, *, order: Order, wait: bool, patience: float | None, daemon: bool | None, as_json: bool
+    services: Services,
+    *,
+    order: Order,
+    wait: bool,
+    patience: float | None,
+    daemon: bool | None,
+    as_json: bool,
 ) -> Exit:
-    if core.heygen is None:
+    if services.heygen is None:
         raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to submit; example: your-key")
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(core.heygen.submissions.stop, LONGEST_STOP)  # after Ctrl-C, too
-        known = await core.heygen.submissions.submit(order)
-        rows = await core.repository.rows_of_submission(known.id)
+        stack.push_async_callback(services.heygen.submissions.stop, LONGEST_STOP)  # after Ctrl-C, too
+        known = await services.heygen.submissions.submit(order)
+        rows = await services.repository.rows_of_submission(known.id)
         _tell(known, rows, silent=as_json)
         if not wait:
             _print(known, rows, as_json=as_json)
             return Exit.OK if known.state is SubmissionState.DONE and not known.error else Exit.FAILED
-        driver = None if daemon else _Driver(core, core.heygen)
+        driver = None if daemon else _Driver(services, services.heygen)
         if driver is not None:
             stack.push_async_callback(driver.stop)
-        news = await stack.enter_async_context(core.repository.news()) if driver is None else _soon
-        await follow(_Look(core, known.id, driver), news, patience, silent=as_json)
-    return await _end(core, known, patience, as_json=as_json)
+        news = await stack.enter_async_context(services.repository.news()) if driver is None else _soon
+        await follow(_Look(services, known.id, driver), news, patience, silent=as_json)
+    return await _end(services, known, patience, as_json=as_json)
 
 
 async def _soon(seconds: float) -> None:
@@ -113,10 +119,10 @@ async def _soon(seconds: float) -> None:
     await asyncio.sleep(min(seconds, DRIVE_SECONDS))
 
 
-async def _end(core: Core, known: Submission, patience: float | None, *, as_json: bool) -> Exit:
+async def _end(services: Services, known: Submission, patience: float | None, *, as_json: bool) -> Exit:
     """What there is to say after the waiting."""
-    rows = await core.repository.rows_of_submission(known.id)
-    known = await core.repository.get_submission(known.id) or known
+    rows = await services.repository.rows_of_submission(known.id)
+    known = await services.repository.get_submission(known.id) or known
     _print(known, rows, as_json=as_json)
     if known.state is SubmissionState.UNANSWERED:
         err.print(f"[red]error:[/] {shown(known.error)}")
@@ -196,8 +202,8 @@ def _is_web_address(value: str) -> bool:
 class _Driver:
     """Does what `tracker run` would do, where there is none: claims keep two from asking the same."""
 
-    def __init__(self, core: Core, heygen: HeyGen) -> None:
-        self._core, self._heygen = core, heygen
+    def __init__(self, services: Services, heygen: HeyGen) -> None:
+        self._services, self._heygen = services, heygen
         self._stopping = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -210,28 +216,30 @@ class _Driver:
         """Let the request that is out come to its end: a cancelled one might have created something."""
         self._stopping.set()
         await asyncio.wait([self._task])
-        await self._core.poller.stop(patience=LONGEST_STOP)
+        await self._services.poller.stop(patience=LONGEST_STOP)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
             await self._heygen.submissions.resume()
-            await self._core.poller.tick()
+            await self._services.poller.tick()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), DRIVE_SECONDS)
-        await self._core.poller.tick()  # a bulk answer has no urls: what has just ended is asked for its own
+        await (
+            self._services.poller.tick()
+        )  # a bulk answer has no urls: what has just ended is asked for its own
 
 
 class _Look:
     """Finds the submission's rows; nothing is left to wait for once it is given up."""
 
-    def __init__(self, core: Core, number: int, driver: _Driver | None) -> None:
-        self._core, self._number, self._driver = core, number, driver
+    def __init__(self, services: Services, number: int, driver: _Driver | None) -> None:
+        self._services, self._number, self._driver = services, number, driver
 
     async def __call__(self) -> list[dict[str, Any]]:
         if self._driver is not None:
             self._driver.check()
-        known = await self._core.repository.get_submission(self._number)
-        rows = await self._core.repository.rows_of_submission(self._number)
+        known = await self._services.repository.get_submission(self._number)
+        rows = await self._services.repository.rows_of_submission(self._number)
         if known is not None and known.state is SubmissionState.UNANSWERED:
             return [row for row in rows if row["video_translate_id"]]
         return rows

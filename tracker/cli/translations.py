@@ -8,9 +8,9 @@ import typer
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
 from tracker.cli.entries import read_entries, refuse_all
 from tracker.cli.listing import Id, find
-from tracker.cli.services import with_core
+from tracker.cli.services import with_services
 from tracker.daemon.database import clock
-from tracker.daemon.wiring import Core
+from tracker.daemon.wiring import Services
 from tracker.domain.observation import Observation, ProblemKind
 from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
@@ -44,7 +44,7 @@ def add(
     else:
         entries = [("", {"video_translate_id": one}) for one in ids] if ids else [("", {})]
     observations = _registrations(entries, {"callback_id": callback_id, "title": title})
-    recorded, rows = with_core(config, lambda core: _add(core, observations), create=True)
+    recorded, rows = with_services(config, lambda services: _add(services, observations), create=True)
     if as_json:
         print_json([{**row, "new": is_new} for row, is_new in zip(rows, recorded, strict=True)])
         return
@@ -75,25 +75,27 @@ def _registrations(
     return observations
 
 
-async def _add(core: Core, observations: list[Observation]) -> tuple[list[bool], list[dict[str, Any]]]:
-    recorded = await core.tracker.register(observations)
+async def _add(
+    services: Services, observations: list[Observation]
+) -> tuple[list[bool], list[dict[str, Any]]]:
+    recorded = await services.tracker.register(observations)
     numbers = [one.translation_id for one in recorded if one.translation_id is not None]
-    rows = {row["id"]: row for row in await core.repository.get(numbers)}
+    rows = {row["id"]: row for row in await services.repository.get(numbers)}
     return [one.is_new for one in recorded], [rows[number] for number in numbers]
 
 
 def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> None:
     """Poll once, now, what is due (or the named translations), just as the daemon does."""
 
-    async def work(core: Core) -> tuple[dict[str, int], str | None]:
-        if core.poller.state.paused:
+    async def work(services: Services) -> tuple[dict[str, int], str | None]:
+        if services.poller.state.paused:
             raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to poll; example: your-key")
         for one in ids or []:
-            await find(core.repository, one)
-            await core.tracker.record([Record(observation=poll_request(clock(), one))])
-        return dict(await core.poller.run_once()), core.poller.state.paused
+            await find(services.repository, one)
+            await services.tracker.record([Record(observation=poll_request(clock(), one))])
+        return dict(await services.poller.run_once()), services.poller.state.paused
 
-    outcomes, paused = with_core(config, work)
+    outcomes, paused = with_services(config, work)
     if as_json:
         print_json({"polls": sum(outcomes.values()), "outcomes": outcomes, "paused": paused})
     else:
@@ -110,8 +112,8 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
 def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = False) -> None:
     """Open a translation again that has ended; it is polled at once."""
 
-    async def work(core: Core) -> dict[str, Any]:
-        row = await find(core.repository, video_translate_id)
+    async def work(services: Services) -> dict[str, Any]:
+        row = await find(services.repository, video_translate_id)
         if not Status(row["status"]).is_final:
             raise InputError(f"{video_translate_id} is {row['status']}: only what has ended can be reopened")
         again = Observation(
@@ -120,10 +122,10 @@ def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = Fals
             video_translate_id=video_translate_id,
             status=Status.PENDING,
         )
-        await core.tracker.record([Record(observation=again)])
-        return await find(core.repository, video_translate_id)
+        await services.tracker.record([Record(observation=again)])
+        return await find(services.repository, video_translate_id)
 
-    row = with_core(config, work)
+    row = with_services(config, work)
     if as_json:
         print_json(row)
     else:

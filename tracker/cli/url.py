@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from tracker.cli.common import AsJson, Config, Exit, err, exit_code, print_json
-from tracker.cli.services import with_core
-from tracker.daemon.wiring import Core
+from tracker.cli.services import with_services
+from tracker.daemon.wiring import Services
 from tracker.domain.links import Link, LinkKind
 from tracker.errors import InputError, LinkEndedError, NotFoundError, TrackerError
 
@@ -19,7 +19,7 @@ def url(
     as_json: AsJson = False,
 ) -> None:
     """Print a link to the result that works for an hour at least, and nothing else."""
-    found = with_core(config, lambda core: _find(core, ids, kind))
+    found = with_services(config, lambda services: _find(services, ids, kind))
     links = {name: link for name, link in found.items() if isinstance(link, Link)}
     if as_json:
         print_json([_shown(name, link) for name, link in links.items()])
@@ -33,15 +33,15 @@ def url(
         raise typer.Exit(max(_exit(error) for error in errors))
 
 
-async def _find(core: Core, ids: list[str], kind: LinkKind) -> dict[str, Link | TrackerError]:
+async def _find(services: Services, ids: list[str], kind: LinkKind) -> dict[str, Link | TrackerError]:
     """A link of each, or why there is none. Nothing is asked where one of them is not tracked."""
-    rows = {row["video_translate_id"]: row["id"] for row in await core.repository.find(ids)}
+    rows = {row["video_translate_id"]: row["id"] for row in await services.repository.find(ids)}
     if unknown := [name for name in ids if name not in rows]:
         raise InputError(f"{unknown[0][:80]!r} is not tracked; tracker add starts it")
     found: dict[str, Link | TrackerError] = {}
     for name in ids:
         try:
-            found[name] = await core.links.working(rows[name], kind)
+            found[name] = await services.links.working(rows[name], kind)
         except TrackerError as error:
             found[name] = error
     return found

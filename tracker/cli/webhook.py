@@ -7,9 +7,9 @@ import typer
 
 from tracker.cli.command import Verb, Verbs
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
-from tracker.cli.services import with_core
-from tracker.cli.webhook_registration import NAME, Desk, Done
-from tracker.daemon.wiring import Core
+from tracker.cli.services import with_services
+from tracker.cli.webhook_registration import NAME, Done, RequestHandler
+from tracker.daemon.wiring import Services
 from tracker.polling.endpoint_check import ADVICE
 
 HELP = "Look after our webhook endpoint at HeyGen, and its secrets."
@@ -53,10 +53,10 @@ def register(
     The secret goes to TRACKER_WEBHOOK_SECRETS_FILE; without one it is printed, this once.
     """
 
-    async def work(core: Core) -> Done:
-        return await Desk(core).register(url, name, legacy=legacy)
+    async def work(services: Services) -> Done:
+        return await RequestHandler(services).register(url, name, legacy=legacy)
 
-    done = with_core(config, work, create=True)
+    done = with_services(config, work, create=True)
     repaired = f", repaired: {', '.join(done.repaired)}" if done.repaired else ""
     said = "was registered already" if done.was_known else "is registered"
     _end(done, f"endpoint {done.endpoint_id} {said}{repaired}: {done.url}", as_json=as_json)
@@ -65,10 +65,10 @@ def register(
 def status(config: Config = None, as_json: AsJson = False) -> None:
     """Show the endpoints at HeyGen, our secrets and their use; exit code 1 where something is wrong."""
 
-    async def work(core: Core) -> dict[str, Any]:
-        return await Desk(core).status()
+    async def work(services: Services) -> dict[str, Any]:
+        return await RequestHandler(services).status()
 
-    found = with_core(config, work)
+    found = with_services(config, work)
     if as_json:
         print_json(found)
     else:
@@ -82,10 +82,10 @@ def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJso
     A running daemon takes up the new one by itself where TRACKER_WEBHOOK_SECRETS_FILE keeps it.
     """
 
-    async def work(core: Core) -> Done:
-        return await Desk(core).rotate(endpoint_id)
+    async def work(services: Services) -> Done:
+        return await RequestHandler(services).rotate(endpoint_id)
 
-    done = with_core(config, work, create=True)
+    done = with_services(config, work, create=True)
     _end(done, f"endpoint {done.endpoint_id} has a new secret", as_json=as_json)
 
 
@@ -94,10 +94,10 @@ def remove(
 ) -> None:
     """Have HeyGen call an endpoint no more; its secret is accepted for 24 hours more."""
 
-    async def work(core: Core) -> Done:
-        return await Desk(core).remove(endpoint_id, legacy=legacy)
+    async def work(services: Services) -> Done:
+        return await RequestHandler(services).remove(endpoint_id, legacy=legacy)
 
-    done = with_core(config, work, create=True)
+    done = with_services(config, work, create=True)
     _end(done, f"endpoint {done.endpoint_id} is removed", as_json=as_json)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tracker.cli.webhook_input import check_name, checked_url
 from tracker.daemon.database import clock
-from tracker.daemon.wiring import Core
+from tracker.daemon.wiring import Services
 from tracker.errors import InputError, NotFoundError, RefusedError, SettingsError, StoreError, TransientError
 from tracker.heygen.webhook_endpoints import Endpoint, Endpoints, LegacyEndpoints
 from tracker.observability import logs
@@ -40,22 +40,22 @@ class Done:
     problems: list[str] = field(default_factory=list)
 
 
-class Desk:
+class RequestHandler:
     """The endpoints at HeyGen, the secrets here, and the memory of which endpoint is ours."""
 
-    def __init__(self, core: Core) -> None:
-        if core.heygen is None:
+    def __init__(self, services: Services) -> None:
+        if services.heygen is None:
             raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to ask HeyGen; example: your-key")
-        self._core = core
-        self._url = core.settings.webhook_url
-        self._v3 = Endpoints(core.heygen.client, clock)
-        self._legacy = LegacyEndpoints(core.heygen.client, clock)
-        self.keyring = core.keyring
+        self._services = services
+        self._url = services.settings.webhook_url
+        self._v3 = Endpoints(services.heygen.client, clock)
+        self._legacy = LegacyEndpoints(services.heygen.client, clock)
+        self.webhook_secrets = services.webhook_secrets
 
     async def register(self, url: str | None, name: str | None, *, legacy: bool) -> Done:
         """Have our url called at the end of a translation; a second time changes nothing."""
         url = checked_url(url or self._url)
-        check_name(name, self.keyring.configured)
+        check_name(name, self.webhook_secrets.configured)
         before = await self._remembered()
         found = await self._list(legacy=legacy)
         if (known := find_ours(found, {}, url)) is not None:
@@ -78,13 +78,13 @@ class Desk:
                 "`tracker webhook remove`, then `tracker webhook register`"
             )
         endpoint_id = endpoint_id or await self._ours(remembered)
-        if self.keyring.path is not None:
-            self.keyring.check_writable()
+        if self.webhook_secrets.path is not None:
+            self.webhook_secrets.check_writable()
         try:
             secret = await self._v3.rotate(endpoint_id)
         except TransientError as error:
             raise TransientError(f"{error}; the secret may be rotated all the same: run it again") from error
-        done = Done(endpoint_id=endpoint_id, name=self.keyring.name_of(endpoint_id))
+        done = Done(endpoint_id=endpoint_id, name=self.webhook_secrets.name_of(endpoint_id))
         if done.name is None:
             done.name = self._free_name(endpoint_id)
             done.notes.append(
@@ -107,9 +107,9 @@ class Desk:
             if endpoint_id != ours:
                 raise
             done.notes.append("HeyGen did not have it any more")
-        if self.keyring.path is not None and self.keyring.name_of(endpoint_id) is not None:
+        if self.webhook_secrets.path is not None and self.webhook_secrets.name_of(endpoint_id) is not None:
             try:
-                self.keyring.retire(endpoint_id)
+                self.webhook_secrets.retire(endpoint_id)
             except SettingsError as error:
                 done.problems.append(str(error))
         if endpoint_id == ours:
@@ -121,12 +121,12 @@ class Desk:
         remembered = await self._remembered()
         found = await self._list(legacy=bool(remembered.get("legacy")))
         ours = find_ours(found, remembered, self._url)
-        ends = await self._core.repository.recent_end_sources(LATEST_ENDS)
+        ends = await self._services.repository.recent_end_sources(LATEST_ENDS)
         by_webhook = sum(source == "webhook" for source in ends)
-        has_secret = bool(self.keyring.secrets())
+        has_secret = bool(self.webhook_secrets.secrets())
         problems = endpoint_problems(ours, remembered, self._url)
         problems += ["no_secret"] if ours is not None and not has_secret else []
-        problems += await silence_problems(self._core.repository, has_secret=has_secret)
+        problems += await silence_problems(self._services.repository, has_secret=has_secret)
         return {
             "endpoints": [_shown(one, is_ours=one is ours) for one in found],
             "secrets": await self._secrets(),
@@ -142,7 +142,7 @@ class Desk:
 
     def _is_left(self, name: str, found: list[Endpoint], *, is_same_kind: bool) -> bool:
         """True where the secret of that name is of an endpoint that HeyGen has no more."""
-        entry = self.keyring.entries().get(name)
+        entry = self.webhook_secrets.entries().get(name)
         if entry is None:
             return False
         is_gone = entry.endpoint_id not in (None, *(one.endpoint_id for one in found))
@@ -150,8 +150,8 @@ class Desk:
 
     async def _begin(self, url: str, name: str | None, *, legacy: bool, replaces: bool) -> Done:
         """A new endpoint. Its secret takes the place of one that is left over, or has a name of its own."""
-        if self.keyring.path is not None:
-            self.keyring.check_writable(None if replaces else name)
+        if self.webhook_secrets.path is not None:
+            self.webhook_secrets.check_writable(None if replaces else name)
         try:
             new = await (self._legacy if legacy else self._v3).register(url)
         except TransientError as error:
@@ -174,15 +174,15 @@ class Desk:
         done = Done(endpoint_id=known.endpoint_id, url=known.url, was_known=True)
         if known.lacks or not known.is_enabled:
             await self._repair(known, done, legacy=legacy)
-        done.name = self.keyring.name_of(known.endpoint_id)
+        done.name = self.webhook_secrets.name_of(known.endpoint_id)
         if done.name is not None:
-            done.secrets_file = str(self.keyring.path)
-        elif known.secret is not None and known.secret not in self.keyring.secrets().values():
+            done.secrets_file = str(self.webhook_secrets.path)
+        elif known.secret is not None and known.secret not in self.webhook_secrets.secrets().values():
             done.name = name  # a legacy list may tell it
             self._keep(done, known.secret, is_new=True)
         elif known.secret is None:
             where, told = "", done.problems
-            if self.keyring.secrets():  # one of them may be it
+            if self.webhook_secrets.secrets():  # one of them may be it
                 where, told = "where this tracker does not have it: ", done.notes
             again = f"`tracker webhook rotate {known.endpoint_id}` makes another"
             told.append(f"its secret cannot be read again; {where}{again}")
@@ -214,46 +214,46 @@ class Desk:
         logs.hide([secret])
         name = done.name or NAME
         try:
-            if self.keyring.path is None:
+            if self.webhook_secrets.path is None:
                 self._show(done, name, secret, is_new=is_new)
             elif is_new:
-                self.keyring.add(name, secret, done.endpoint_id)
+                self.webhook_secrets.add(name, secret, done.endpoint_id)
             else:
-                self.keyring.replace(name, secret, done.endpoint_id)
+                self.webhook_secrets.replace(name, secret, done.endpoint_id)
         except SettingsError as error:
             self._show(done, name, secret, is_new=is_new)
             done.problems.append(str(error))
         else:
-            done.secrets_file = str(self.keyring.path) if self.keyring.path else None
+            done.secrets_file = str(self.webhook_secrets.path) if self.webhook_secrets.path else None
 
     def _show(self, done: Done, name: str, secret: str, *, is_new: bool) -> None:
         """The settings that make the tracker accept a secret that no file holds."""
         done.secret = secret
         others = json.dumps({name: secret} if is_new else {f"{name}-before": "the previous secret"})
-        if not is_new or "main" not in self.keyring.configured:
+        if not is_new or "main" not in self.webhook_secrets.configured:
             done.settings.append(f"TRACKER_WEBHOOK_SECRET={secret}")
-        if not is_new or "main" in self.keyring.configured:
+        if not is_new or "main" in self.webhook_secrets.configured:
             done.settings.append(f"TRACKER_WEBHOOK_SECRETS={others}")
 
     def _free_name(self, endpoint_id: str) -> str:
-        taken = {*self.keyring.entries(), *self.keyring.configured}
+        taken = {*self.webhook_secrets.entries(), *self.webhook_secrets.configured}
         return f"{NAME}-{endpoint_id}" if NAME in taken else NAME
 
     async def _secrets(self) -> list[dict[str, Any]]:
-        use = await self._core.repository.secret_use()
+        use = await self._services.repository.secret_use()
         rows: list[dict[str, Any]] = [
             {"name": name, "origin": "setting", "endpoint_id": None, "added_at": None, "valid_until": None}
-            for name in self.keyring.configured
+            for name in self.webhook_secrets.configured
         ]
         rows += [
             {
-                "name": self.keyring.name_in_use(name),
-                "origin": str(self.keyring.path),
+                "name": self.webhook_secrets.name_in_use(name),
+                "origin": str(self.webhook_secrets.path),
                 "endpoint_id": one.endpoint_id,
                 "added_at": one.added_at,
                 "valid_until": one.valid_until,
             }
-            for name, one in self.keyring.entries().items()
+            for name, one in self.webhook_secrets.entries().items()
         ]
         for row in rows:
             row["last_used"], row["times_used"] = use.get(row["name"], (None, 0))
@@ -263,12 +263,12 @@ class Desk:
         return await (self._legacy if legacy else self._v3).list()
 
     async def _remembered(self) -> dict[str, Any]:
-        return await self._core.repository.recall(REMEMBERED) or {}
+        return await self._services.repository.recall(REMEMBERED) or {}
 
     async def _remember(self, done: Done, endpoint: dict[str, Any] | None) -> None:
         """What HeyGen did is done: a database that fails now must not take the secret with it."""
         try:
-            await self._core.repository.remember(REMEMBERED, endpoint)
+            await self._services.repository.remember(REMEMBERED, endpoint)
         except StoreError as error:
             done.problems.append(f"which endpoint is ours could not be stored: {error}; run it again")
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tracker.archive.archiver import ArchiveFigures, Archiver, Limits
-from tracker.archive.downloader import Fetcher
-from tracker.archive.storage.folder import Folder, Place
-from tracker.archive.throttle import Bandwidth
+from tracker.archive.archiver import ArchiveFigures, ArchiveLimits, Archiver
+from tracker.archive.downloader import Downloader
+from tracker.archive.storage.folder import FolderStorage, Storage
+from tracker.archive.throttle import Throttle
 from tracker.domain.files.allowed_hosts import FileHosts
 from tracker.domain.files.ports import ArchiveStore, Download, Files, Links
 from tracker.domain.files.records import Missing
@@ -79,8 +79,8 @@ def open_archiver(
     limits = limits_of(settings)
     return Archiver(
         repository.files,
-        Fetcher(files, links, Bandwidth(limits.bandwidth)),
-        _place(settings, settings.archive),
+        Downloader(files, links, Throttle(limits.throttle)),
+        _storage(settings, settings.archive),
         settings.archive_key,
         clock,
         owner=owner,
@@ -89,9 +89,9 @@ def open_archiver(
     )
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ArchiveLimits:
     """What may change while it runs."""
-    return Limits(settings.archive_concurrency, settings.archive_bandwidth, settings.archive_min_free)
+    return ArchiveLimits(settings.archive_concurrency, settings.archive_bandwidth, settings.archive_min_free)
 
 
 async def missing(store: ArchiveStore, now: datetime) -> Missing:
@@ -101,10 +101,10 @@ async def missing(store: ArchiveStore, now: datetime) -> Missing:
     return Missing(await store.counts(MOST_MISSING), age)
 
 
-def _place(settings: Settings, destination: Destination) -> Place:
+def _storage(settings: Settings, destination: Destination) -> Storage:
     if destination.path is not None:
-        return Folder(Path(destination.path))
-    from tracker.archive.storage.s3 import Bucket, BucketSettings
+        return FolderStorage(Path(destination.path))
+    from tracker.archive.storage.s3 import S3Settings, S3Storage
 
     spool, access, secret = (
         settings.archive_spool,
@@ -112,7 +112,7 @@ def _place(settings: Settings, destination: Destination) -> Place:
         settings.archive_s3_secret_key,
     )
     assert spool is not None  # the settings see to it
-    bucket = BucketSettings(
+    bucket = S3Settings(
         bucket=destination.bucket,
         prefix=destination.prefix,
         endpoint=settings.archive_s3_endpoint,
@@ -121,4 +121,4 @@ def _place(settings: Settings, destination: Destination) -> Place:
         secret_key=secret.get_secret_value() if secret else None,
         allow_http=settings.archive_s3_allow_http,
     )
-    return Bucket(bucket, spool)
+    return S3Storage(bucket, spool)

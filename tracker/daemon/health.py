@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import structlog
 
 from tracker.daemon.systemd import Manager
-from tracker.daemon.wiring import Core
+from tracker.daemon.wiring import Services
 from tracker.errors import StoreError
 from tracker.polling.scheduler import Ticker
 
@@ -17,7 +17,7 @@ STALLED_AFTER = 15.0  # seconds; a tick may take ten, and waits for the store be
 FEEDS = 3  # in the time that the watchdog waits
 
 
-class Vitals:
+class Health:
     """Looks at the listeners, the store and the ticks, which wait for poller and store.
 
     The watchdog is fed from the event loop, and only while every tick comes to an end, well or not:
@@ -28,9 +28,9 @@ class Vitals:
     frozen_after = STALLED_AFTER
 
     def __init__(
-        self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], manager: Manager
+        self, services: Services, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], manager: Manager
     ) -> None:
-        self._core, self._ticker, self._serving, self._manager = core, ticker, serving, manager
+        self._services, self._ticker, self._serving, self._manager = services, ticker, serving, manager
         self._fed_at = self._awake_since = 0.0  # by the loop's clock
         self.trouble: str | None = None  # the status says it, too
 
@@ -41,7 +41,7 @@ class Vitals:
         await asyncio.sleep(LOOK_SECONDS)
         now = loop.time()
         lag = max(0.0, now - before - LOOK_SECONDS)
-        self._core.metrics.lagged(lag)
+        self._services.metrics.lagged(lag)
         if lag > self.frozen_after:
             self._awake_since = now
         watchdog = self._manager.watchdog
@@ -52,17 +52,17 @@ class Vitals:
     def dead_parts(self, silence: float) -> list[str]:
         """The parts that have ended, and the poller where it was silent for so many seconds."""
         dead = [name for name, task in self._serving.items() if task.done()]
-        if not self._core.repository.is_alive:
+        if not self._services.repository.is_alive:
             dead.append("store")
         awake = asyncio.get_running_loop().time() - self._awake_since
         if not self._ticker.is_running or min(self._ticker.silence, awake) > silence:
             dead.append("poller")
         return dead
 
-    async def tell_status(self) -> None:
+    async def report_status(self) -> None:
         """One line for `systemctl status`."""
         try:
-            health = await self._core.repository.health()
+            health = await self._services.repository.health()
         except StoreError as error:
             told = [f"the database does not answer: {error}"]
         else:
@@ -70,5 +70,5 @@ class Vitals:
         self._manager.status(", ".join([*told, self.trouble] if self.trouble else told))
 
     def _polling(self) -> str:
-        state = self._core.polling
+        state = self._services.polling
         return f"polling paused: {state.paused}" if state.paused else f"polling {state.mode} ({state.api})"

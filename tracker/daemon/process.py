@@ -12,10 +12,10 @@ import structlog
 from starlette.applications import Starlette
 
 from tracker.daemon.database import clock, open_database
-from tracker.daemon.health import Vitals
-from tracker.daemon.startup import Opening
+from tracker.daemon.health import Health
+from tracker.daemon.startup import Startup
 from tracker.daemon.systemd import Manager
-from tracker.daemon.wiring import Core, HeyGen, open_core
+from tracker.daemon.wiring import HeyGen, Services, open_services
 from tracker.errors import SettingsError, TrackerError
 from tracker.heygen import webhook_events
 from tracker.observability import logs
@@ -25,7 +25,7 @@ from tracker.store.engine import Engines
 from tracker.store.process_lock import sole_runner
 from tracker.web.admin import Admin, create_admin_app
 from tracker.web.listen import address_of, is_private, open_listener
-from tracker.web.live_updates import Hub
+from tracker.web.live_updates import LiveUpdates
 from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver
 from tracker.web.server import Server
@@ -92,7 +92,7 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         with sole_runner(self._settings.database_url.get_secret_value()):
             engines = open_database(self._settings)
-            await Opening(self._manager, self._stop, self._settings.database_wait).prepare(engines)
+            await Startup(self._manager, self._stop, self._settings.database_wait).prepare(engines)
             if not self._stop.is_set():
                 await self._open(engines)
         if self._failure is not None:
@@ -103,64 +103,66 @@ class Daemon:
 
     async def _open(self, engines: Engines) -> None:
         async with AsyncExitStack() as stack:
-            core = await open_core(self._settings, engines, stack)
+            services = await open_services(self._settings, engines, stack)
             if engines.writer.dialect.name == "sqlite":  # which is ours alone
-                await core.repository.free_claims()
-            await self._serve(core)
+                await services.repository.free_claims()
+            await self._serve(services)
 
-    async def _serve(self, core: Core) -> None:
+    async def _serve(self, services: Services) -> None:
         """Everything between the store's opening and its closing."""
-        hub = Hub(core.repository)
+        live_updates = LiveUpdates(services.repository)
         public = self._listeners("public", self._settings.listen)
         admin = self._listeners("admin", self._settings.admin_listen)
-        servers = self._servers(core, hub, public, admin)
+        servers = self._servers(services, live_updates, public, admin)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
         }
         ticker = Ticker(clock)
-        vitals = Vitals(core, ticker, serving, self._manager)
-        self._tick(core, ticker, vitals)
+        health = Health(services, ticker, serving, self._manager)
+        self._tick(services, ticker, health)
         ticker.start()  # first: the webhooks that have queued up would be stored before its first claim
         for server in servers:
             listening = asyncio.create_task(server.listening())
             await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
-        watch = asyncio.create_task(self._watch(core, ticker, serving, vitals))
+        watch = asyncio.create_task(self._watch(services, ticker, serving, health))
         stopped = asyncio.create_task(self._stop.wait())
-        began = asyncio.create_task(core.poller.began.wait())
+        began = asyncio.create_task(services.poller.began.wait())
         await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
-            await self._tell_up(core, servers, vitals)
-        reloads = asyncio.create_task(self._reload_at_will(core, vitals, hub, admin))
+            await self._tell_up(services, servers, health)
+        reloads = asyncio.create_task(self._reload_at_will(services, health, live_updates, admin))
         await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
         for part in (watch, reloads):
             if part.done() and (error := part.exception()) is not None:
                 self._failure = f"{part.get_name()}: {error}"
             part.cancel()
-        await self._end(core, hub, servers, serving, ticker)
+        await self._end(services, live_updates, servers, serving, ticker)
 
-    def _tick(self, core: Core, ticker: Ticker, vitals: Vitals) -> None:
-        ticker.every(TICK_SECONDS, "poll", core.poller.tick)
-        if core.heygen is not None:
-            _tick_heygen(ticker, core.heygen)
-        if core.archive is not None:
-            ticker.every(TICK_SECONDS, "archive", core.archive.tick, errand=True)
-        ticker.every(OVERDUE_SECONDS, "overdue", core.poller.flag_overdue)
-        ticker.every(RETENTION_SECONDS, "retention", core.retention.tick, errand=True)
+    def _tick(self, services: Services, ticker: Ticker, health: Health) -> None:
+        ticker.every(TICK_SECONDS, "poll", services.poller.tick)
+        if services.heygen is not None:
+            _tick_heygen(ticker, services.heygen)
+        if services.archive is not None:
+            ticker.every(TICK_SECONDS, "archive", services.archive.tick, errand=True)
+        ticker.every(OVERDUE_SECONDS, "overdue", services.poller.flag_overdue)
+        ticker.every(RETENTION_SECONDS, "retention", services.retention.tick, errand=True)
         if self._manager.is_there:
-            ticker.every(STATUS_SECONDS, "status", vitals.tell_status, errand=True)
+            ticker.every(STATUS_SECONDS, "status", health.report_status, errand=True)
 
-    async def _tell_up(self, core: Core, servers: list[Server], vitals: Vitals) -> None:
+    async def _tell_up(self, services: Services, servers: list[Server], health: Health) -> None:
         """The sockets are served and the store was asked for work: whoever waits for us may go on."""
         self._manager.ready()
         addresses = {server.name: server.address for server in servers}
-        log.info("tracker is up", **addresses, polling=core.poller.state.paused or "on", process=os.getpid())
+        log.info(
+            "tracker is up", **addresses, polling=services.poller.state.paused or "on", process=os.getpid()
+        )
         if self._manager.is_there:  # only now: counting a large table takes its time
-            await vitals.tell_status()
+            await health.report_status()
 
     async def _end(
         self,
-        core: Core,
-        hub: Hub,
+        services: Services,
+        live_updates: LiveUpdates,
         servers: list[Server],
         serving: Mapping[str, asyncio.Task[None]],
         ticker: Ticker,
@@ -175,23 +177,23 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.call_later(patience, _exit_at_last)
         latest = loop.time() + patience * 7 / 8  # then the store still has to close
-        ends = [core.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4)]
-        if core.archive is not None:
-            ends.append(core.archive.stop(patience=patience / 8))  # and as long again
+        ends = [services.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4)]
+        if services.archive is not None:
+            ends.append(services.archive.stop(patience=patience / 8))  # and as long again
         await asyncio.gather(*ends)
-        await hub.close()  # or the admin server would wait for every page that is open
+        await live_updates.close()  # or the admin server would wait for every page that is open
         await asyncio.gather(*(server.stop() for server in servers))
         await asyncio.wait(serving.values())  # bounded by the servers' own time-out
-        if core.heygen is not None:
-            await core.heygen.submissions.stop(patience=max(0.0, latest - loop.time()))
+        if services.heygen is not None:
+            await services.heygen.submissions.stop(patience=max(0.0, latest - loop.time()))
 
     async def _watch(
-        self, core: Core, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], vitals: Vitals
+        self, services: Services, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], health: Health
     ) -> None:
         """The daemon never runs on without one of its parts: whoever restarts it gets an exit code."""
         while not self._stop.is_set():
-            await vitals.look()
-            if dead := vitals.dead_parts(self.silence.total_seconds()):
+            await health.look()
+            if dead := health.dead_parts(self.silence.total_seconds()):
                 self._failure = ", ".join(dead)
                 log.critical("a part died; stopping", part=self._failure)
                 self._stop.set()
@@ -199,34 +201,36 @@ class Daemon:
     # Reloading
 
     async def _reload_at_will(
-        self, core: Core, vitals: Vitals, hub: Hub, admin: Sequence[socket.socket]
+        self, services: Services, health: Health, live_updates: LiveUpdates, admin: Sequence[socket.socket]
     ) -> None:
         while True:
             await self._reload.wait()
             self._reload.clear()
             self._manager.reloading()
             try:
-                await self._take_over(core, hub, admin)
+                await self._take_over(services, live_updates, admin)
             except TrackerError as error:
                 log.error("settings not reloaded", error=str(error), advice="the old ones go on")
-                vitals.trouble = "settings not reloaded: a new value is wrong"
+                health.trouble = "settings not reloaded: a new value is wrong"
             else:
-                vitals.trouble = None
+                health.trouble = None
             if self._manager.is_there:
-                await vitals.tell_status()
+                await health.report_status()
             self._manager.ready()
 
-    async def _take_over(self, core: Core, hub: Hub, admin: Sequence[socket.socket]) -> None:
+    async def _take_over(
+        self, services: Services, live_updates: LiveUpdates, admin: Sequence[socket.socket]
+    ) -> None:
         """Read the settings anew and go on with what can change without a restart; raises SettingsError."""
         if self._read is None:
             return
-        reload = core.settings.reloaded(await asyncio.to_thread(self._read))
+        reload = services.settings.reloaded(await asyncio.to_thread(self._read))
         if reload.settings.admin_token is None:
             self._check_open(admin)
-        core.adopt(reload.settings)
+        services.adopt(reload.settings)
         logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
         if "admin_token" in reload.applied:
-            hub.end_streams()  # they were let in by the old one
+            live_updates.end_streams()  # they were let in by the old one
         log.info("settings reloaded", changed=_variables(reload.applied) or "none")
         if reload.waiting:
             log.warning("settings wait for a restart", changed=_variables(reload.waiting))
@@ -234,12 +238,16 @@ class Daemon:
     # The listeners
 
     def _servers(
-        self, core: Core, hub: Hub, public: Sequence[socket.socket], admin: Sequence[socket.socket]
+        self,
+        services: Services,
+        live_updates: LiveUpdates,
+        public: Sequence[socket.socket],
+        admin: Sequence[socket.socket],
     ) -> list[Server]:
         half = self._settings.stop_timeout / 2
         return [
-            Server("webhooks", self._public_app(core), public, stop_seconds=half, keep_alive=False),
-            Server("admin", self._admin_app(core, hub, admin), admin, stop_seconds=half),
+            Server("webhooks", self._public_app(services), public, stop_seconds=half, keep_alive=False),
+            Server("admin", self._admin_app(services, live_updates, admin), admin, stop_seconds=half),
         ]
 
     def _listeners(self, name: str, address: Address) -> Sequence[socket.socket]:
@@ -248,39 +256,41 @@ class Daemon:
             return given
         return [open_listener(host=address.host, port=address.port, path=address.path)]
 
-    def _public_app(self, core: Core) -> Starlette:
-        if not core.keyring.secrets():
+    def _public_app(self, services: Services) -> Starlette:
+        if not services.webhook_secrets.secrets():
             log.warning(
                 "no webhook secret: signed webhooks are refused",
                 advice="tracker webhook register, or set TRACKER_WEBHOOK_SECRET",
             )
-        if core.settings.heygen_api_key is None:
+        if services.settings.heygen_api_key is None:
             log.warning("no API key: nothing is polled", advice="set TRACKER_HEYGEN_API_KEY")
         receiver = Receiver(
-            core.tracker.record,
+            services.tracker.record,
             webhook_events,
             clock,
-            secrets=core.keyring.secrets,
-            tokens=lambda: [token.get_secret_value() for token in core.settings.callback_tokens],
-            refused=core.metrics.refused,
+            secrets=services.webhook_secrets.secrets,
+            tokens=lambda: [token.get_secret_value() for token in services.settings.callback_tokens],
+            refused=services.metrics.refused,
         )
         return create_public_app(receiver)
 
-    def _admin_app(self, core: Core, hub: Hub, listeners: Sequence[socket.socket]) -> Starlette:
-        if core.settings.admin_token is None:
+    def _admin_app(
+        self, services: Services, live_updates: LiveUpdates, listeners: Sequence[socket.socket]
+    ) -> Starlette:
+        if services.settings.admin_token is None:
             self._check_open(listeners)
         admin = Admin(
-            core.repository,
-            core.tracker,
+            services.repository,
+            services.tracker,
             clock,
-            lambda: core.polling,
-            core.exposition,
-            hub,
-            core.links.working,
+            lambda: services.polling,
+            services.exposition,
+            live_updates,
+            services.links.working,
         )
         return create_admin_app(
             admin,
-            token=lambda: token.get_secret_value() if (token := core.settings.admin_token) else None,
+            token=lambda: token.get_secret_value() if (token := services.settings.admin_token) else None,
             any_host=all(one.family == socket.AF_UNIX for one in listeners),
         )
 

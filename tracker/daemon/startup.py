@@ -17,7 +17,7 @@ log = structlog.get_logger("tracker.daemon")
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=0.25), timedelta(seconds=5)  # between two tries
 
 
-class Opening:
+class Startup:
     """Waits `patience` seconds for a server, or until `stop`; `manager` is told what takes long."""
 
     def __init__(self, manager: Manager, stop: asyncio.Event, patience: float) -> None:

@@ -10,11 +10,11 @@ from tracker.archive.archiver import Archiver
 from tracker.daemon.archive_wiring import FilesAtNeed, limits_of, missing, open_archiver
 from tracker.daemon.database import clock, open_store
 from tracker.domain.files.ports import Files
-from tracker.domain.limits import Pace
+from tracker.domain.limits import PollLimits
 from tracker.domain.poller_state import PollerState
 from tracker.domain.ports import Clock
 from tracker.domain.retention import Keep
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.errors import StoreError
 from tracker.heygen import v2
 from tracker.heygen.client import HeyGenClient
@@ -26,7 +26,7 @@ from tracker.observability import logs
 from tracker.observability.metrics import Metrics
 from tracker.polling.catch_up import CatchUp
 from tracker.polling.discovery import Discovery, Sweeps
-from tracker.polling.endpoint_check import EndpointWatch
+from tracker.polling.endpoint_check import EndpointCheck
 from tracker.polling.planner import Planner
 from tracker.polling.poller import Poller
 from tracker.polling.renewals import Renewals
@@ -34,10 +34,10 @@ from tracker.settings import Settings
 from tracker.store.engine import Engines
 from tracker.store.repository import Repository
 from tracker.tracking.fresh_links import FreshLinks, Freshness
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 from tracker.tracking.retention import Retention
 from tracker.tracking.submissions import Submissions
-from tracker.tracking.webhook_secrets import Keyring
+from tracker.tracking.webhook_secrets import WebhookSecrets
 
 STOP_SECONDS = 5.0  # for a file that is complete, and on its way into its place
 HEYGEN_API = "heygen_api"  # under this name it is remembered which API the account speaks
@@ -51,22 +51,22 @@ class HeyGen:
     statuses: StatusEndpoint
     planner: Planner
     submissions: Submissions
-    watch: EndpointWatch
+    watch: EndpointCheck
     renewals: Renewals
     catch_up: CatchUp | None  # v2 has no event log
     sweeps: Sweeps | None  # nor a list
 
 
 @dataclass(slots=True)
-class Core:
+class Services:
     """The parts that the daemon and the verbs share."""
 
     settings: Settings
     repository: Repository
-    tracker: Tracker
+    tracker: Recorder
     poller: Poller
     metrics: Metrics
-    keyring: Keyring
+    webhook_secrets: WebhookSecrets
     retention: Retention
     links: FreshLinks
     heygen: HeyGen | None
@@ -90,26 +90,26 @@ class Core:
 
     def adopt(self, settings: Settings) -> None:
         """Go on with these settings, as far as they are live."""
-        cadence = _cadence(settings)
+        schedule = _schedule(settings)
         self.settings = settings
-        self.tracker.cadence = cadence
-        self.keyring.configured = settings.signing_secrets
-        self.poller.set_pace(_pace(settings, cadence))
+        self.tracker.schedule = schedule
+        self.webhook_secrets.configured = settings.signing_secrets
+        self.poller.set_limits(_limits(settings, schedule))
         self.retention.keep = _keep(settings)
         self.links.freshness = Freshness(settings.keep_links_fresh)
         if self.archive is not None:
             self.archive.set_limits(limits_of(settings))
         if self.heygen is not None:
-            self._adopt_for_heygen(self.heygen, cadence)
+            self._adopt_for_heygen(self.heygen, schedule)
 
-    def _adopt_for_heygen(self, heygen: "HeyGen", cadence: Cadence) -> None:
+    def _adopt_for_heygen(self, heygen: "HeyGen", schedule: Schedule) -> None:
         settings = self.settings
         if settings.heygen_api_key is not None and heygen.client.set_api_key(
             settings.heygen_api_key.get_secret_value()
         ):
             self.poller.try_account()
         heygen.client.set_rate_limit(settings.rate_limit)
-        heygen.planner.set_pace(cadence, settings.rate_limit)
+        heygen.planner.set_limits(schedule, settings.rate_limit)
         heygen.renewals.is_on = self.links.freshness is Freshness.ALWAYS
         if heygen.sweeps is not None:
             heygen.sweeps.set_interval(_interval(settings))
@@ -129,23 +129,25 @@ class Core:
         return text, self.metrics.content_type
 
 
-async def open_core(
+async def open_services(
     settings: Settings,
     engines: Engines,
     stack: AsyncExitStack,
     clock: Clock = clock,
     files: Files | None = None,
-) -> Core:
+) -> Services:
     """Open store, tracker, HeyGen client and poller; `stack` closes them. Raises StoreError.
 
     `files` are the file hosts; without them no link is checked before it is given.
     """
     repository = await open_store(engines, stack, clock)
     metrics = Metrics()
-    cadence = _cadence(settings)
-    tracker = Tracker(repository, cadence, metrics)
+    schedule = _schedule(settings)
+    tracker = Recorder(repository, schedule, metrics)
     await tracker.remember_evidence()
-    keyring = Keyring(settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide)
+    webhook_secrets = WebhookSecrets(
+        settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide
+    )
     client = await _open_client(settings, metrics, stack)
     statuses = await _open_statuses(settings, repository, client) if client else None
     poller = Poller(
@@ -155,7 +157,7 @@ async def open_core(
         metrics,
         clock,
         owner=_owner(),
-        pace=_pace(settings, cadence),
+        limits=_limits(settings, schedule),
     )
     if client is not None:
         poller.account.share, poller.account.silence = client.share, client.silence
@@ -165,11 +167,17 @@ async def open_core(
     freshness = Freshness(settings.keep_links_fresh)
     hosts = files if files is not None else await stack.enter_async_context(FilesAtNeed(settings))
     links = FreshLinks(repository, poller, hosts, metrics, clock, freshness)
-    core = Core(settings, repository, tracker, poller, metrics, keyring, retention, links, heygen=None)
+    services = Services(
+        settings, repository, tracker, poller, metrics, webhook_secrets, retention, links, heygen=None
+    )
     if settings.archive is not None:
-        core.archive = open_archiver(settings, repository, hosts, links, clock, metrics, owner=_owner())
-        stack.push_async_callback(core.archive.stop, STOP_SECONDS)
-    return replace(core, heygen=_heygen(core, client, statuses, clock)) if client and statuses else core
+        services.archive = open_archiver(settings, repository, hosts, links, clock, metrics, owner=_owner())
+        stack.push_async_callback(services.archive.stop, STOP_SECONDS)
+    return (
+        replace(services, heygen=_heygen(services, client, statuses, clock))
+        if client and statuses
+        else services
+    )
 
 
 def _owner() -> str:
@@ -204,64 +212,66 @@ async def _open_statuses(settings: Settings, repository: Repository, client: Hey
     return StatusEndpoint(client, settings.heygen_api, known=known, switched=switched)
 
 
-def _heygen(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> HeyGen:
-    settings, repository, tracker = core.settings, core.repository, core.tracker
+def _heygen(services: Services, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> HeyGen:
+    settings, repository, tracker = services.settings, services.repository, services.tracker
     has_log = settings.heygen_api != v2.API_VERSION  # and a list
     planner = Planner(
         repository,
         tracker,
         statuses,
         clock,
-        cadence=_cadence(settings),
+        schedule=_schedule(settings),
         rate_limit=settings.rate_limit,
         hasten_at_start=not has_log,
     )
     creation = Creation(client, lambda: statuses.api, follows=settings.heygen_api == "auto")
     submissions = Submissions(repository, creation, tracker, clock, request_timeout=settings.request_timeout)
-    watch = EndpointWatch(
+    watch = EndpointCheck(
         Endpoints(client, clock),
         LegacyEndpoints(client, clock),
         repository,
         repository,
         url=settings.webhook_url,
-        has_secrets=lambda: bool(core.keyring.secrets()),
+        has_secrets=lambda: bool(services.webhook_secrets.secrets()),
     )
     catch_up = sweeps = None
     if has_log:
-        catch_up = _catch_up(core, client, statuses, clock)
-        sweeps = _sweeps(core, client, clock)
-    return HeyGen(client, statuses, planner, submissions, watch, _renewals(core, client), catch_up, sweeps)
+        catch_up = _catch_up(services, client, statuses, clock)
+        sweeps = _sweeps(services, client, clock)
+    return HeyGen(
+        client, statuses, planner, submissions, watch, _renewals(services, client), catch_up, sweeps
+    )
 
 
-def _renewals(core: Core, client: HeyGenClient) -> Renewals:
-    metrics = core.metrics
+def _renewals(services: Services, client: HeyGenClient) -> Renewals:
+    metrics = services.metrics
     return Renewals(
-        core.poller.renew,
+        services.poller.renew,
         lambda: client.is_idle,
         metrics.link_renewed,
         metrics.link_not_renewed,
-        is_on=core.links.freshness is Freshness.ALWAYS,
+        is_on=services.links.freshness is Freshness.ALWAYS,
     )
 
 
-def _catch_up(core: Core, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
+def _catch_up(services: Services, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
     return CatchUp(
-        core.tracker,
-        core.repository,
+        services.tracker,
+        services.repository,
         EventLog(client),
-        core.repository,
+        services.repository,
         clock,
         statuses,
-        trusted=lambda: core.poller.state.knows_translations,
+        trusted=lambda: services.poller.state.knows_translations,
     )
 
 
-def _sweeps(core: Core, client: HeyGenClient, clock: Clock) -> Sweeps:
-    listing, adopt = TranslationList(client), core.settings.discover_adopt
+def _sweeps(services: Services, client: HeyGenClient, clock: Clock) -> Sweeps:
+    listing, adopt = TranslationList(client), services.settings.discover_adopt
     discovery = Discovery(
-        core.tracker, listing, core.repository, clock, adopt, keep=lambda: core.retention.keep
+        services.tracker, listing, services.repository, clock, adopt, keep=lambda: services.retention.keep
     )
-    return Sweeps(discovery, _interval(core.settings), clock)
+    return Sweeps(discovery, _interval(services.settings), clock)
 
 
 def _interval(settings: Settings) -> timedelta | None:
@@ -277,12 +287,12 @@ def _keep(settings: Settings) -> Keep:
     )
 
 
-def _pace(settings: Settings, cadence: Cadence) -> Pace:
-    return Pace(settings.concurrency, settings.request_timeout, settings.rate_limit, cadence)
+def _limits(settings: Settings, schedule: Schedule) -> PollLimits:
+    return PollLimits(settings.concurrency, settings.request_timeout, settings.rate_limit, schedule)
 
 
-def _cadence(settings: Settings) -> Cadence:
-    return Cadence(
+def _schedule(settings: Settings) -> Schedule:
+    return Schedule(
         min_interval=timedelta(seconds=settings.poll_min_interval),
         max_interval=timedelta(seconds=settings.poll_max_interval),
         overdue_after=timedelta(seconds=settings.overdue_after),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 
 MAX_BODY_BYTES = 1024 * 1024  # of a request, a webhook included
 FILE_LEASE = timedelta(minutes=5)  # a killed tracker's downloads are free after that
@@ -12,13 +12,13 @@ LEASE_SPARE = timedelta(seconds=60)  # a claim outlives its request by this much
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PollLimits:
     """How much may happen at once, and for how long."""
 
     concurrency: int
     request_timeout: float  # seconds
     rate_limit: float  # requests a second
-    cadence: Cadence
+    schedule: Schedule
     spare: timedelta = LEASE_SPARE
 
     @property

@@ -7,7 +7,7 @@ from typing import cast
 
 from tracker.domain.links import LinkKind, Move, expires_at, moved, renewal
 from tracker.domain.observation import Details, Observation, ProblemKind
-from tracker.domain.schedule import Cadence, Tempo, next_poll
+from tracker.domain.schedule import Schedule, Tempo, next_poll
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.transitions import Change, contradicts, decide, settles_conflict
 from tracker.domain.translation import Translation
@@ -19,7 +19,7 @@ LINKS = {kind.column: kind for kind in LinkKind}
 OF_THE_END = frozenset({"message", *LINKS})
 
 
-class Outcome(StrEnum):
+class DeliveryOutcome(StrEnum):
     """What became of an observation, or of the delivery that brought it."""
 
     APPLIED = "applied"
@@ -31,12 +31,12 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """The change, if any, the columns to write, by name, and the links that lead elsewhere now."""
 
     change: Change | None
     updates: dict[str, object] = field(repr=False)  # may hold a signed url
-    outcome: Outcome
+    outcome: DeliveryOutcome
     moves: tuple[Move, ...] = ()
 
 
@@ -49,13 +49,17 @@ class _Failing:
     error: str | None = None
 
 
-def judge(current: Translation, seen: Observation, cadence: Cadence, tempo: Tempo | None = None) -> Verdict:
+def determine_outcome(
+    current: Translation, seen: Observation, schedule: Schedule, tempo: Tempo | None = None
+) -> Outcome:
     """Everything that `seen` does to `current`; nothing is read but the arguments."""
     change = decide(current, seen)
     updates = _forgotten(change) | _told(current, seen, change) | _ending(seen, change)
     failing = _failing(current, seen, change)
-    attention = _attention(current, seen, change, updates.get("url", current.details.url), failing, cadence)
-    due = next_poll(cadence, current, seen, change, attention, failures=failing.count, tempo=tempo or Tempo())
+    attention = _attention(current, seen, change, updates.get("url", current.details.url), failing, schedule)
+    due = next_poll(
+        schedule, current, seen, change, attention, failures=failing.count, tempo=tempo or Tempo()
+    )
     updates |= _differing(
         current,
         attention=attention,
@@ -70,7 +74,7 @@ def judge(current: Translation, seen: Observation, cadence: Cadence, tempo: Temp
     updates |= _renewal(current, seen, change, updates)
     if seen.source is Source.POLL:
         updates |= {"last_polled_at": seen.observed_at, "poll_count": current.poll_count + 1}
-    return Verdict(change, updates, outcome, _moves(current, change, updates))
+    return Outcome(change, updates, outcome, _moves(current, change, updates))
 
 
 def _told(current: Translation, seen: Observation, change: Change | None) -> dict[str, object]:
@@ -182,7 +186,7 @@ def _attention(
     change: Change | None,
     url: object,
     failing: _Failing,
-    cadence: Cadence,
+    schedule: Schedule,
 ) -> Attention | None:
     """The most pressing reason for a person to look, or None."""
     status = change.new if change else current.status
@@ -193,11 +197,11 @@ def _attention(
     if status.is_final:
         known = current.attention is Attention.URL_MISSING or not seen.partial
         return Attention.URL_MISSING if status is Status.SUCCESS and not url and known else None
-    return _attention_while_open(current, seen, change, failing, cadence)
+    return _attention_while_open(current, seen, change, failing, schedule)
 
 
 def _attention_while_open(
-    current: Translation, seen: Observation, change: Change | None, failing: _Failing, cadence: Cadence
+    current: Translation, seen: Observation, change: Change | None, failing: _Failing, schedule: Schedule
 ) -> Attention | None:
     kind = seen.problem.kind if seen.problem else None
     lost = failing.since is not None and seen.observed_at - failing.since >= NOT_FOUND_FOR
@@ -208,13 +212,13 @@ def _attention_while_open(
     sticky = current.attention in (Attention.NOT_FOUND, Attention.INVALID_ID)
     if sticky and not seen.is_informed and not change:
         return current.attention
-    return Attention.OVERDUE if seen.observed_at - current.started_at > cadence.overdue_after else None
+    return Attention.OVERDUE if seen.observed_at - current.started_at > schedule.overdue_after else None
 
 
-def _outcome(seen: Observation, change: Change | None, updates: dict[str, object]) -> Outcome:
+def _outcome(seen: Observation, change: Change | None, updates: dict[str, object]) -> DeliveryOutcome:
     if seen.hint:
-        return Outcome.HINT
-    return Outcome.APPLIED if change or updates else Outcome.UNCHANGED
+        return DeliveryOutcome.HINT
+    return DeliveryOutcome.APPLIED if change or updates else DeliveryOutcome.UNCHANGED
 
 
 def _kind(error: str | None) -> str | None:

@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 from tracker.domain.claims import Claim, Due
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Verdict
+from tracker.domain.outcome import Outcome
 from tracker.domain.page import Page
-from tracker.domain.record import Record, Recorded
+from tracker.domain.record import Record, RecordResult
 from tracker.domain.retention import Kind
 from tracker.domain.status import Source
 from tracker.domain.translation import Translation
 
 Clock = Callable[[], datetime]
-Judge = Callable[[Translation, Observation], Verdict]
-News = Callable[[float], Awaitable[bool]]
+OutcomeRule = Callable[[Translation, Observation], Outcome]
+WaitForChange = Callable[[float], Awaitable[bool]]
 """Comes back with True when a change was stored, by whomever, or with False after so many seconds.
 
 All that were stored meanwhile are one piece of news. It raises StoreError, and is then of no use any more.
@@ -26,7 +26,7 @@ All that were stored meanwhile are one piece of news. It raises StoreError, and 
 class Store(Protocol):
     """The database. Every method raises StoreError when it cannot be reached."""
 
-    async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
+    async def apply(self, records: Sequence[Record], determine_outcome: OutcomeRule) -> list[RecordResult]:
         """Decide and store `records` in order, in one transaction; returns after the commit."""
         ...
 
@@ -87,7 +87,7 @@ class Pruner(Protocol):
         ...
 
 
-class Memory(Protocol):
+class KeyValueStore(Protocol):
     """What is remembered between runs, as JSON values by name. Every method raises StoreError."""
 
     async def recall(self, name: str) -> Any:
@@ -159,10 +159,10 @@ class Reader(Protocol):
         ...
 
 
-class NewsSource(Protocol):
+class ChangeFeed(Protocol):
     """Where word of changes comes from."""
 
-    def news(self) -> AbstractAsyncContextManager[News]:
+    def news(self) -> AbstractAsyncContextManager[WaitForChange]:
         """Listen, from the moment that it is entered; raises StoreError then."""
         ...
 

@@ -7,7 +7,7 @@ from tracker.domain.claims import Claim
 from tracker.domain.delivery import Delivery
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.status import Attention
 from tracker.domain.transitions import Change
 
@@ -24,16 +24,16 @@ class Record:
     observation: Observation | None = None
     delivery: Delivery | None = None
     claim: Claim | None = None
-    outcome: Outcome = Outcome.IGNORED
+    outcome: DeliveryOutcome = DeliveryOutcome.IGNORED
     adopt: bool = True
     translation_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordResult:
     """What became of a record, once it is committed."""
 
-    outcome: Outcome
+    outcome: DeliveryOutcome
     translation_id: int | None = None
     video_translate_id: str | None = None
     is_new: bool = False

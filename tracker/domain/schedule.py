@@ -22,7 +22,7 @@ MARGIN = 0.9  # of max_staleness is planned; the rest is for the tick, the turn 
 
 
 @dataclass(frozen=True, slots=True)
-class Cadence:
+class Schedule:
     """Bounds of polling, as the settings give them."""
 
     min_interval: timedelta = timedelta(seconds=15)
@@ -60,25 +60,27 @@ def webhook_stretch(end_sources: Sequence[Source]) -> float:
     return next((stretch for needed, stretch in STRETCHES if in_a_row >= needed), 1.0)
 
 
-def interval(cadence: Cadence, age: timedelta, *, failures: int = 0, tempo: Tempo | None = None) -> timedelta:
+def interval(
+    schedule: Schedule, age: timedelta, *, failures: int = 0, tempo: Tempo | None = None
+) -> timedelta:
     """Eager while young, in proportion to age later, backing off while polls fail, daily at last.
 
     A young one is asked often enough for max_staleness, whatever webhooks have proven and polls have
     failed; only the rate limit is stronger.
     """
     tempo = tempo or Tempo()
-    if age > cadence.give_up_after:
+    if age > schedule.give_up_after:
         return DAILY
-    wanted = _bounded(cadence, max(age, timedelta(0)) * AGE_SHARE * tempo.stretch)
+    wanted = _bounded(schedule, max(age, timedelta(0)) * AGE_SHARE * tempo.stretch)
     if failures:
-        wanted = max(wanted, back_off(failures + 1, cadence.min_interval, cadence.max_interval))
+        wanted = max(wanted, back_off(failures + 1, schedule.min_interval, schedule.max_interval))
     if age < YOUNG:
-        wanted = min(wanted, cadence.longest_while_young)
+        wanted = min(wanted, schedule.longest_while_young)
     return max(wanted, tempo.young if age < YOUNG else tempo.old)
 
 
 def next_poll(
-    cadence: Cadence,
+    schedule: Schedule,
     current: Translation,
     seen: Observation,
     change: Change | None,
@@ -96,21 +98,21 @@ def next_poll(
         return current.next_poll_at  # whoever set it while we asked knows something newer
     if not status.is_final:
         age = now - current.started_at
-        return now + _jittered(cadence, interval(cadence, age, failures=failures, tempo=tempo), current)
+        return now + _jittered(schedule, interval(schedule, age, failures=failures, tempo=tempo), current)
     if seen.partial and seen.status is status:
         return min(now, current.next_poll_at or now)  # still due: a question of its own has the urls
     settled = seen.status is status or current.next_poll_at is None  # the latter: asked for its links alone
     if attention is None and (settled or failures >= CONFIRMATIONS):
         return None
     since_end = now - (current.finished_at or now)
-    if since_end > cadence.give_up_after:
+    if since_end > schedule.give_up_after:
         return now + DAILY
-    return now + min(max(since_end, 2 * cadence.min_interval), cadence.max_interval)
+    return now + min(max(since_end, 2 * schedule.min_interval), schedule.max_interval)
 
 
-def probe_after(cadence: Cadence, attempt: int) -> timedelta:
+def probe_after(schedule: Schedule, attempt: int) -> timedelta:
     """How long polling rests before it tries again whether the account works (0 is the first time)."""
-    return back_off(attempt + 1, cadence.min_interval, min(cadence.max_interval, PROBE_LAST))
+    return back_off(attempt + 1, schedule.min_interval, min(schedule.max_interval, PROBE_LAST))
 
 
 def back_off(failures: int, first: timedelta, longest: timedelta) -> timedelta:
@@ -132,14 +134,14 @@ def _after_telling(
     return min(seen.observed_at, current.next_poll_at or seen.observed_at)
 
 
-def _jittered(cadence: Cadence, wanted: timedelta, current: Translation) -> timedelta:
+def _jittered(schedule: Schedule, wanted: timedelta, current: Translation) -> timedelta:
     """Spread by up to JITTER either way, by a hash, so that the same input gives the same answer."""
     if wanted == DAILY:
         return wanted
     share = zlib.crc32(f"{current.id}:{current.poll_count}".encode()) / 2**32
-    longest = max(wanted, cadence.max_interval)
-    return min(max(wanted * (1 - JITTER + 2 * JITTER * share), cadence.min_interval), longest)
+    longest = max(wanted, schedule.max_interval)
+    return min(max(wanted * (1 - JITTER + 2 * JITTER * share), schedule.min_interval), longest)
 
 
-def _bounded(cadence: Cadence, wanted: timedelta) -> timedelta:
-    return min(max(wanted, cadence.min_interval), cadence.max_interval)
+def _bounded(schedule: Schedule, wanted: timedelta) -> timedelta:
+    return min(max(wanted, schedule.min_interval), schedule.max_interval)

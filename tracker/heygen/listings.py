@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.page import Page
 from tracker.errors import NotFoundError, RefusedError, TransientError
 from tracker.heygen import v3
@@ -52,8 +52,8 @@ class EventLog:
         return Page(
             [one for one in read if isinstance(one, Observation)],
             following,
-            ignored=sum(one in (Outcome.IGNORED, Outcome.UNKNOWN) for one in read),
-            unreadable=read.count(Outcome.ERROR),
+            ignored=sum(one in (DeliveryOutcome.IGNORED, DeliveryOutcome.UNKNOWN) for one in read),
+            unreadable=read.count(DeliveryOutcome.ERROR),
             cut=cut,
             times=[time for entry in entries if (time := as_time(entry.get("created_at"))) is not None],
         )

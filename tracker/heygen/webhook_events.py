@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.domain.translation import is_video_translate_id
@@ -56,7 +56,7 @@ def sign(body: bytes, secret: str) -> str:
 def read_unusable(body: bytes, headers: Headers, received_at: datetime, signed_by: str, error: str) -> Record:
     """An authentic body that is not even an object: kept for people to look at."""
     delivery = _delivery(body, headers, received_at, signed_by, {"error": error})
-    return Record(delivery=delivery, outcome=Outcome.ERROR)
+    return Record(delivery=delivery, outcome=DeliveryOutcome.ERROR)
 
 
 def read_event(
@@ -82,7 +82,7 @@ def read_event(
     )
 
 
-def read_logged(entry: Mapping[str, Any], at: datetime) -> Observation | Outcome:
+def read_logged(entry: Mapping[str, Any], at: datetime) -> Observation | DeliveryOutcome:
     """What an entry of HeyGen's event log says, read `at`; or why it says nothing to us.
 
     An entry is an event as a webhook brings it (heygen-api section 2); the API key vouches for it.
@@ -103,16 +103,20 @@ class _Event:
     occurred_at: datetime | None
     data: Mapping[str, Any] = field(repr=False)
 
-    def refusal(self) -> tuple[Outcome | None, str | None]:
+    def refusal(self) -> tuple[DeliveryOutcome | None, str | None]:
         """Why nothing can be observed, or (None, None)."""
         if self.event_type is None:
-            return Outcome.ERROR, "the event has no event_type"
+            return DeliveryOutcome.ERROR, "the event has no event_type"
         if not self.event_type.startswith(ABOUT_TRANSLATIONS):
-            return Outcome.IGNORED, None
+            return DeliveryOutcome.IGNORED, None
         if self.video_translate_id is not None and not is_video_translate_id(self.video_translate_id):
-            return Outcome.ERROR, "the event's id is none that HeyGen gives out"
+            return DeliveryOutcome.ERROR, "the event's id is none that HeyGen gives out"
         if self.video_translate_id is None and self.callback_id is None:
-            return (Outcome.ERROR, "the event names no translation") if self.end else (Outcome.UNKNOWN, None)
+            return (
+                (DeliveryOutcome.ERROR, "the event names no translation")
+                if self.end
+                else (DeliveryOutcome.UNKNOWN, None)
+            )
         return None, None
 
     def observation(

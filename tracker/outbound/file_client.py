@@ -13,12 +13,12 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from tracker import __version__
-from tracker.domain.files.allowed_hosts import FileHosts, Place
+from tracker.domain.files.allowed_hosts import FileHosts, Storage
 from tracker.domain.files.ports import Download
 from tracker.errors import BrokenTransferError, FileTooLargeError, UnsafeLinkError
 from tracker.outbound.addresses import CheckedResolver
 from tracker.outbound.file_answers import Promise, is_validator, read_promise, refuse_status
-from tracker.outbound.stall_detection import Pace, Patience
+from tracker.outbound.stall_detection import Patience, PollLimits
 
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -133,7 +133,7 @@ class FileClient:
             place = self._hosts.onward(place, location)
         raise UnsafeLinkError(f"{place.shown}: leads on more than {MOST_REDIRECTS} times")
 
-    async def _send(self, method: str, place: Place, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, place: Storage, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         try:
             async with asyncio.timeout(self._patience.head):
                 return await self._session.request(
@@ -147,9 +147,9 @@ class FileClient:
     async def _chunks(
         self, answer: aiohttp.ClientResponse, promise: Promise, shown: str
     ) -> AsyncGenerator[bytes, None]:
-        received, pace = 0, Pace(self._patience)
+        received, limits = 0, PollLimits(self._patience)
         while promise.length != 0:
-            chunk = await self._read(answer, pace, shown)
+            chunk = await self._read(answer, limits, shown)
             received += len(chunk)
             if promise.length is not None and received > promise.length:
                 raise BrokenTransferError(f"{shown}: more than the {promise.length} bytes that were promised")
@@ -160,7 +160,7 @@ class FileClient:
         if promise.length not in (None, received):
             raise BrokenTransferError(f"{shown}: ended after {received} of {promise.length} bytes")
 
-    async def _read(self, answer: aiohttp.ClientResponse, pace: Pace, shown: str) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, limits: PollLimits, shown: str) -> bytes:
         """The next bytes, b"" at the end."""
         began = asyncio.get_running_loop().time()
         try:
@@ -168,7 +168,7 @@ class FileClient:
         except TROUBLE as error:
             trouble = _words(error)
         else:
-            if not pace.suffices(len(chunk), asyncio.get_running_loop().time() - began):
+            if not limits.suffices(len(chunk), asyncio.get_running_loop().time() - began):
                 raise BrokenTransferError(f"{shown}: slower than {self._patience.least:g} bytes a second")
             return chunk
         raise BrokenTransferError(f"{shown}: {trouble}")

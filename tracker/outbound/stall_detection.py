@@ -14,7 +14,7 @@ class Patience:
     window: float = 60.0
 
 
-class Pace:
+class PollLimits:
     """Whether a host that sends a little now and then sends enough. Only the time we wait for it counts."""
 
     def __init__(self, patience: Patience) -> None:

@@ -11,12 +11,12 @@ import structlog
 
 from tracker.domain.observation import Observation
 from tracker.domain.page import Page
-from tracker.domain.ports import Clock, Listing, Memory, StatusSource, Store
+from tracker.domain.ports import Clock, KeyValueStore, Listing, StatusSource, Store
 from tracker.domain.record import Record
 from tracker.domain.schedule import back_off
 from tracker.errors import AccountError, HeyGenError, RateLimitedError, RefusedError
 from tracker.polling.pagination import OVERLAP, Horizon, Walk, as_moment, key_of, record_page
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
@@ -78,15 +78,15 @@ class CatchUp:
 
     def __init__(
         self,
-        tracker: Tracker,
+        tracker: Recorder,
         store: Store,
         log: Listing,
-        memory: Memory,
+        key_values: KeyValueStore,
         clock: Clock,
         statuses: StatusSource,
         trusted: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._tracker, self._store, self._log, self._memory = tracker, store, log, memory
+        self._tracker, self._store, self._log, self._key_values = tracker, store, log, key_values
         self._clock, self._statuses = clock, statuses
         self._trusted = trusted
         self._started = self._hastened = False
@@ -112,12 +112,12 @@ class CatchUp:
         reached. What happened since the bookmark is tracked as a webhook would have it tracked;
         without a bookmark nobody knows what was missed, and only known translations are concerned.
         """
-        bookmark, now = _Bookmark.of(await self._memory.recall(MEMORY)), self._clock()
+        bookmark, now = _Bookmark.of(await self._key_values.recall(MEMORY)), self._clock()
         if bookmark.created_at is not None and bookmark.created_at > now:
             bookmark = _Bookmark()  # the clock was ahead: it would hide what has come since
         since = bookmark.created_at or await self._store.oldest_open() or now
         walk = Walk(self._log, self._clock)
-        return await _Reading(self._tracker, self._memory, walk, bookmark, since - OVERLAP, now).read()
+        return await _Reading(self._tracker, self._key_values, walk, bookmark, since - OVERLAP, now).read()
 
     # When
 
@@ -177,9 +177,9 @@ class CatchUp:
         if not needed:
             return
         now = self._clock()
-        cadence = self._tracker.cadence
-        by = now if self._statuses.batch_size > 1 else now + cadence.max_staleness
-        count = await self._store.hasten(by, cadence.min_interval)
+        schedule = self._tracker.schedule
+        by = now if self._statuses.batch_size > 1 else now + schedule.max_staleness
+        count = await self._store.hasten(by, schedule.min_interval)
         self._hastened = True
         if count:
             log.info("polls brought forward", count=count, by=by.isoformat())
@@ -190,14 +190,14 @@ class _Reading:
 
     def __init__(
         self,
-        tracker: Tracker,
-        memory: Memory,
+        tracker: Recorder,
+        key_values: KeyValueStore,
         walk: Walk,
         bookmark: _Bookmark,
         boundary: datetime,
         now: datetime,
     ) -> None:
-        self._tracker, self._memory, self._walk = tracker, memory, walk
+        self._tracker, self._key_values, self._walk = tracker, key_values, walk
         self._bookmark, self._boundary, self._now = bookmark, boundary, now
         self._report = CatchUpReport()
         self._newest = bookmark.created_at
@@ -213,7 +213,7 @@ class _Reading:
                 break
         cut = None if reached else self._walk.cut
         if cut is None:
-            await self._memory.remember(MEMORY, _Bookmark(self._mark, frozenset(self._read)).as_json())
+            await self._key_values.remember(MEMORY, _Bookmark(self._mark, frozenset(self._read)).as_json())
         return replace(self._report, reached=cut is None, cut=cut)
 
     async def _record(self, page: Page) -> None:
@@ -247,7 +247,7 @@ class _Reading:
         return [Record(observation=seen, adopt=missed and seen.occurred_at is not None) for seen in news]
 
     async def _check(self) -> None:
-        await self._memory.remember(MEMORY, self._bookmark.as_json())
+        await self._key_values.remember(MEMORY, self._bookmark.as_json())
 
     @property
     def _mark(self) -> datetime:

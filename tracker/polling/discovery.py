@@ -10,12 +10,12 @@ import structlog
 from tracker.domain.adoption import Adoption
 from tracker.domain.observation import Observation
 from tracker.domain.page import Page
-from tracker.domain.ports import Clock, Listing, Memory
+from tracker.domain.ports import Clock, KeyValueStore, Listing
 from tracker.domain.record import Record
 from tracker.domain.retention import Keep
 from tracker.errors import HeyGenError, RefusedError
 from tracker.polling.pagination import OVERLAP, Horizon, Walk, as_moment, record_page
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
@@ -76,15 +76,15 @@ class Discovery:
 
     def __init__(
         self,
-        tracker: Tracker,
+        tracker: Recorder,
         listing: Listing,
-        memory: Memory,
+        key_values: KeyValueStore,
         clock: Clock,
         adopt: Adoption,
         told: Callable[[Report], None] = lambda _report: None,
         keep: Callable[[], Keep] = Keep,
     ) -> None:
-        self._tracker, self._listing, self._memory, self._clock = tracker, listing, memory, clock
+        self._tracker, self._listing, self._key_values, self._clock = tracker, listing, key_values, clock
         self._adopt, self._told, self._keep = adopt, told, keep
         self._report = Report()
         self._progress = _Progress()
@@ -95,7 +95,7 @@ class Discovery:
         New translations are listed first as a rule, but nobody promises that: a resumed sweep looks at
         the front until it meets what was there when it began, then goes on from where it stopped.
         """
-        self._report, self._progress = Report(), _Progress.of(await self._memory.recall(MEMORY))
+        self._report, self._progress = Report(), _Progress.of(await self._key_values.recall(MEMORY))
         try:
             await self._resume_or_begin(restart=restart)
         except HeyGenError as error:
@@ -105,7 +105,7 @@ class Discovery:
 
     async def completed_at(self) -> datetime | None:
         """When a sweep last reached the end of the list, by the clock of then; None for never."""
-        return _Progress.of(await self._memory.recall(MEMORY)).completed_at
+        return _Progress.of(await self._key_values.recall(MEMORY)).completed_at
 
     async def _resume_or_begin(self, *, restart: bool) -> None:
         token, began_at, adopt = self._progress.token, self._progress.began_at, str(self._adopt)
@@ -174,7 +174,7 @@ class Discovery:
         return self._adopt.takes(seen) and not self._keep().is_past(seen, self._clock())
 
     async def _remember(self) -> None:
-        await self._memory.remember(MEMORY, self._progress.as_json())
+        await self._key_values.remember(MEMORY, self._progress.as_json())
 
     async def _complete(self) -> None:
         self._progress = replace(self._progress, token=None, completed_at=self._clock())

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from tracker.domain.ports import Memory, Store
+from tracker.domain.ports import KeyValueStore, Store
 from tracker.domain.status import Source
 from tracker.errors import HeyGenError
 
@@ -88,7 +88,7 @@ async def silence_problems(store: Store, *, has_secret: bool) -> list[str]:
     return ["webhooks_silent"] if is_silent(sources, heard=heard) else []
 
 
-class EndpointWatch:
+class EndpointCheck:
     """Checks now and then; `problems` is the latest verdict, and the log tells each one's begin and end.
 
     `legacy` lists the v1 endpoints, asked where one of those is ours; `url` is where ours should point;
@@ -99,14 +99,14 @@ class EndpointWatch:
         self,
         endpoints: EndpointList,
         legacy: EndpointList,
-        memory: Memory,
+        key_values: KeyValueStore,
         store: Store,
         *,
         url: str | None,
         has_secrets: Callable[[], bool],
     ) -> None:
         self._endpoints, self._legacy = endpoints, legacy
-        self._memory, self._store = memory, store
+        self._key_values, self._store = key_values, store
         self._url = url
         self._has_secrets = has_secrets
         self._of_endpoint: list[str] = []
@@ -120,7 +120,7 @@ class EndpointWatch:
         self._tell((*self._of_endpoint, *silence))
 
     async def _look_at_endpoint(self) -> None:
-        remembered: Mapping[str, Any] = await self._memory.recall(REMEMBERED) or {}
+        remembered: Mapping[str, Any] = await self._key_values.recall(REMEMBERED) or {}
         if self._url is None and not remembered:
             self._of_endpoint = []
             return

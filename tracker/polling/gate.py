@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tracker.domain.schedule import Cadence, probe_after
+from tracker.domain.schedule import Schedule, probe_after
 
 
 class Reason(StrEnum):
@@ -59,7 +59,7 @@ class Pause:
 class Gate:
     """Open, or shut for a reason until a probe may go through."""
 
-    cadence: Cadence
+    schedule: Schedule
     reason: Reason | None = None
     until: datetime | None = None
     failed_probes: int = 0
@@ -95,7 +95,7 @@ class Gate:
         """Close until HeyGen's own delay (seconds) is over, or for longer after each probe that failed."""
         asked = timedelta(seconds=retry_after) if retry_after is not None else None
         if self.until is None or now >= self.until:
-            self.until = now + (asked or probe_after(self.cadence, self.failed_probes))
+            self.until = now + (asked or probe_after(self.schedule, self.failed_probes))
             self.failed_probes += 1
             self.reason, self.probe_until = reason, None
             return self.until

@@ -9,8 +9,8 @@ import structlog
 from tracker.domain.observation import Observation
 from tracker.domain.page import Page
 from tracker.domain.ports import Clock, Listing
-from tracker.domain.record import Record, Recorded
-from tracker.tracking.recorder import Tracker
+from tracker.domain.record import Record, RecordResult
+from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
@@ -113,8 +113,8 @@ class Horizon:
 
 
 async def record_page(
-    tracker: Tracker, records: Sequence[Record], check: Callable[[], Awaitable[None]]
-) -> list[Recorded | None]:
+    tracker: Recorder, records: Sequence[Record], check: Callable[[], Awaitable[None]]
+) -> list[RecordResult | None]:
     """All in one transaction; where the store refuses that, one each, so that one cannot sink the others.
 
     None stands for one that the store refused. `check` writes what may be written at any time: it raises

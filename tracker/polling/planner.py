@@ -5,10 +5,10 @@ from enum import StrEnum
 
 import structlog
 
-from tracker.domain.capacity import Plan, plan
+from tracker.domain.capacity import CapacityPlan, plan
 from tracker.domain.ports import Clock, StatusSource, Store
-from tracker.domain.schedule import YOUNG, Cadence
-from tracker.tracking.recorder import Tracker
+from tracker.domain.schedule import YOUNG, Schedule
+from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
@@ -34,29 +34,29 @@ class Planner:
     def __init__(
         self,
         store: Store,
-        tracker: Tracker,
+        tracker: Recorder,
         statuses: StatusSource,
         clock: Clock,
         *,
-        cadence: Cadence,
+        schedule: Schedule,
         rate_limit: float,
         hasten_at_start: bool = False,
     ) -> None:
         self._store, self._tracker, self._statuses = store, tracker, statuses
-        self._clock, self._cadence, self._rate_limit = clock, cadence, rate_limit
+        self._clock, self._schedule, self._rate_limit = clock, schedule, rate_limit
         self._stretch = tracker.stretch
         self._planned_at: datetime | None = None
         self._owes_haste = hasten_at_start
 
-    def set_pace(self, cadence: Cadence, rate_limit: float) -> None:
+    def set_limits(self, schedule: Schedule, rate_limit: float) -> None:
         """Plan for another cadence or rate limit; where polls may come sooner now, they do at once."""
-        before = self._cadence
+        before = self._schedule
         self._owes_haste |= (
-            cadence.min_interval < before.min_interval
-            or cadence.max_interval < before.max_interval
-            or cadence.max_staleness < before.max_staleness
+            schedule.min_interval < before.min_interval
+            or schedule.max_interval < before.max_interval
+            or schedule.max_staleness < before.max_staleness
         )
-        self._cadence, self._rate_limit, self._planned_at = cadence, rate_limit, None
+        self._schedule, self._rate_limit, self._planned_at = schedule, rate_limit, None
 
     @property
     def mode(self) -> Mode:
@@ -68,11 +68,11 @@ class Planner:
     async def tick(self) -> None:
         """Shrink the intervals at once where trust is lost; plan anew every PLAN_SECONDS."""
         if self._owes_haste:
-            await self._store.hasten(self._soon(), self._cadence.min_interval)
+            await self._store.hasten(self._soon(), self._schedule.min_interval)
             self._owes_haste = False
         before, stretch = self._stretch, self._tracker.stretch
         if stretch < before:
-            await self._store.hasten(self._soon(), self._cadence.min_interval)
+            await self._store.hasten(self._soon(), self._schedule.min_interval)
             log.warning("webhooks are not trusted any more", stretch_before=before, stretch=stretch)
         self._stretch = stretch
         now = self._clock()
@@ -83,21 +83,21 @@ class Planner:
     def _soon(self) -> datetime:
         """By when open translations can be asked about: bulk questions can at once."""
         now = self._clock()
-        return now if self._statuses.batch_size > 1 else now + self._cadence.longest_while_young
+        return now if self._statuses.batch_size > 1 else now + self._schedule.longest_while_young
 
     async def _plan(self) -> None:
         batch = self._statuses.batch_size
         capacity = self._rate_limit * batch * (SHARE_BULK if batch > 1 else SHARE_SINGLE)
         young, old = await self._store.count_open(self._clock() - YOUNG)
-        before, now = self._tracker.plan, plan(self._cadence, young, old, capacity)
+        before, now = self._tracker.plan, plan(self._schedule, young, old, capacity)
         self._tracker.plan = now
         if (before is None or before.is_kept) and not now.is_kept:
             self._tell_broken(now, young, old)
         elif before is not None and now.is_kept and not before.is_kept:
-            log.warning("max_staleness is kept again", seconds=self._cadence.max_staleness.total_seconds())
+            log.warning("max_staleness is kept again", seconds=self._schedule.max_staleness.total_seconds())
 
-    def _tell_broken(self, now: Plan, young: int, old: int) -> None:
-        promised = self._cadence.max_staleness
+    def _tell_broken(self, now: CapacityPlan, young: int, old: int) -> None:
+        promised = self._schedule.max_staleness
         log.error(
             "max_staleness cannot be kept",
             promised=promised.total_seconds(),

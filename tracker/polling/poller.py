@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from tracker.domain.claims import Claim, Due
-from tracker.domain.limits import Pace
+from tracker.domain.limits import PollLimits
 from tracker.domain.observation import Observation, ProblemKind
 from tracker.domain.poller_state import PollerState
 from tracker.domain.ports import AccountStore, Clock, Figures, StatusSource, Store
@@ -27,7 +27,7 @@ from tracker.polling.account import Account
 from tracker.polling.doubt import Doubt
 from tracker.polling.gate import ADVICE, Gate, Reason
 from tracker.polling.question import observe, questions
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
@@ -39,7 +39,7 @@ LEFT_TO_POLLS = 2  # places, of which a renewal takes one
 SOON = 0.5  # of the shortest interval: what is due so soon fills a bulk question that is asked anyway
 
 
-Outcome = Sequence[Observation] | BaseException | None
+PollOutcome = Sequence[Observation] | BaseException | None
 
 
 class PollingStore(Store, AccountStore, Protocol):
@@ -62,23 +62,23 @@ class Poller:
     def __init__(
         self,
         store: "PollingStore",
-        tracker: Tracker,
+        tracker: Recorder,
         heygen: StatusSource | None,
         figures: Figures,
         clock: Clock,
         *,
         owner: str,
-        pace: Pace,
+        limits: PollLimits,
     ) -> None:
         self._store, self._tracker, self._heygen, self._figures = store, tracker, heygen, figures
-        self._clock, self._owner, self._pace = clock, owner, pace
-        self.gate = Gate(pace.cadence, reason=Reason.NO_API_KEY if heygen is None else None)
+        self._clock, self._owner, self._limits = clock, owner, limits
+        self.gate = Gate(limits.schedule, reason=Reason.NO_API_KEY if heygen is None else None)
         self.account = Account(store, self.gate, owner)
         self.last_tick: datetime | None = None  # the latest that went through
         self._doubt = Doubt()
         self._alone_first = False
-        self._polls: set[asyncio.Task[Outcome]] = set()
-        self._asks: set[asyncio.Task[Outcome]] = set()  # what people wait for takes no place of a poll
+        self._polls: set[asyncio.Task[PollOutcome]] = set()
+        self._asks: set[asyncio.Task[PollOutcome]] = set()  # what people wait for takes no place of a poll
         self._next_ask = asyncio.Lock()
         self._fetches: set[asyncio.Task[list[Observation]]] = set()
         self.outcomes: Counter[str] = Counter()
@@ -134,7 +134,7 @@ class Poller:
         while the account rests; StoreError; TransientError where the question was cut short.
         """
         async with self._next_ask:
-            while len(self._asks) >= self._pace.on_demand:
+            while len(self._asks) >= self._limits.on_demand:
                 await asyncio.wait(self._asks, return_when=asyncio.FIRST_COMPLETED)
             claim = await self._claim_links(translation_id, poll_count)
             if claim is None:
@@ -146,7 +146,7 @@ class Poller:
         await self._hear()
         if self._stopping.is_set():
             raise TransientError("this tracker is being stopped; ask again")
-        now, lease = self._clock(), self._pace.lease
+        now, lease = self._clock(), self._limits.lease
         if await self.account.room(now, 1) <= 0:
             raise AccountError(self._why_not())
         return await self._store.claim_links(translation_id, poll_count, now, self._owner, lease)
@@ -157,10 +157,10 @@ class Poller:
         None where nothing is due, the account rests, or polls need the room: one place is always left to
         them. Raises as `ask` does.
         """
-        spare = self._pace.concurrency - len(self._polls)
+        spare = self._limits.concurrency - len(self._polls)
         if self.gate.reason is not None or self._stopping.is_set() or (self._polls and spare < LEFT_TO_POLLS):
             return None
-        claim = await self._store.claim_renewal(self._clock(), self._owner, self._pace.lease)
+        claim = await self._store.claim_renewal(self._clock(), self._owner, self._limits.lease)
         return await _told(self._begin([claim], self._polls)) if claim is not None else None
 
     def _why_not(self) -> str:
@@ -170,10 +170,10 @@ class Poller:
         until = f" until {self.gate.until:%H:%M:%S} UTC" if self.gate.until else ""
         return f"HeyGen is not asked{until}, for this account rests: {self.gate.reason}"
 
-    def set_pace(self, pace: Pace) -> None:
+    def set_limits(self, limits: PollLimits) -> None:
         """Go on at another pace; what is under way keeps the old one."""
-        self._pace = pace
-        self.gate.cadence = pace.cadence
+        self._limits = limits
+        self.gate.schedule = limits.schedule
 
     def try_account(self) -> None:
         """The API key is another one: where the last was rejected, ask at once."""
@@ -181,7 +181,7 @@ class Poller:
 
     async def flag_overdue(self) -> None:
         """Raise the flag on open translations that have grown too old."""
-        flagged = await self._store.flag_overdue(self._clock(), self._pace.cadence.overdue_after)
+        flagged = await self._store.flag_overdue(self._clock(), self._limits.schedule.overdue_after)
         for name in flagged[:TOLD_ONE_BY_ONE]:
             log.warning("translation needs attention", id=name, attention=Attention.OVERDUE)
         if len(flagged) > TOLD_ONE_BY_ONE:
@@ -202,10 +202,10 @@ class Poller:
 
     async def _claim(self, room: int, batch: int, due_by: datetime | None) -> list[Claim]:
         now = self._clock()
-        soon = now + self._pace.cadence.min_interval * SOON if due_by is None else due_by
+        soon = now + self._limits.schedule.min_interval * SOON if due_by is None else due_by
         self._alone_first = not self._alone_first  # under load there is room for one question at a time
         due = Due(due_by or now, soon, batch, self._alone_first)
-        return await self._store.claim_due(now, room, self._owner, self._pace.lease, due)
+        return await self._store.claim_due(now, room, self._owner, self._limits.lease, due)
 
     @property
     def _batch_size(self) -> int:
@@ -225,15 +225,17 @@ class Poller:
     async def _room(self) -> int:
         if self.gate.reason is not None and self._polls:
             return 0
-        return await self.account.room(self._clock(), self._pace.concurrency - len(self._polls))
+        return await self.account.room(self._clock(), self._limits.concurrency - len(self._polls))
 
-    def _begin(self, claims: list[Claim], among: "set[asyncio.Task[Outcome]]") -> "asyncio.Task[Outcome]":
+    def _begin(
+        self, claims: list[Claim], among: "set[asyncio.Task[PollOutcome]]"
+    ) -> "asyncio.Task[PollOutcome]":
         poll = asyncio.create_task(self._poll(claims), name=f"poll {claims[0].video_translate_id}")
         among.add(poll)
         poll.add_done_callback(among.discard)
         return poll
 
-    async def _poll(self, claims: list[Claim]) -> Outcome:
+    async def _poll(self, claims: list[Claim]) -> PollOutcome:
         """One question: ask, then store the answer or give the claims back.
 
         Raises nothing; returns what was stored, or why nothing was.
@@ -266,7 +268,7 @@ class Poller:
     async def _put_off(self, claims: list[Claim]) -> None:
         """A poison row must not come due again at once."""
         try:
-            await self._store.release(claims, next_poll_at=self._clock() + self._pace.cadence.max_interval)
+            await self._store.release(claims, next_poll_at=self._clock() + self._limits.schedule.max_interval)
         except Exception:
             log.exception("poll not stored", id=claims[0].video_translate_id, count=len(claims))
 
@@ -338,7 +340,7 @@ class Poller:
             log.warning("polling resumed", after=reason)
 
 
-async def _told(poll: "asyncio.Task[Outcome]") -> Observation:
+async def _told(poll: "asyncio.Task[PollOutcome]") -> Observation:
     """What came of one question about one translation, or why nothing did."""
     await asyncio.wait([poll])  # whoever goes away cancels nothing
     outcome = poll.result()

@@ -20,7 +20,7 @@ from tracker.simulator.faults import Faults
 from tracker.simulator.file_faults import FileFaults
 from tracker.simulator.files import FileRoom
 from tracker.simulator.idempotency import Idempotency
-from tracker.simulator.request_handler import Desk, Keys
+from tracker.simulator.request_handler import Keys, RequestHandler
 from tracker.simulator.retirement import Retirement
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.sender import ANSWER_SECONDS, Sender
@@ -60,7 +60,7 @@ def create_app(
     world = World(scenario, movable)
     endpoints, events = Endpoints(movable, endpoint, signature_header), Events(world)
     sender = Sender(world, movable, endpoints, events, answer_seconds=answer_seconds)
-    desk = Desk(
+    desk = RequestHandler(
         world,
         Keys(frozenset(keys)),
         Faults(scenario),

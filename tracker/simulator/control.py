@@ -18,7 +18,7 @@ from tracker.simulator.events import Events
 from tracker.simulator.faults import Oddities
 from tracker.simulator.file_faults import Forced
 from tracker.simulator.files import FileRoom
-from tracker.simulator.request_handler import Desk
+from tracker.simulator.request_handler import RequestHandler
 from tracker.simulator.sender import Sender
 from tracker.simulator.world import Order, Translation
 
@@ -27,7 +27,7 @@ from tracker.simulator.world import Order, Translation
 class Control:
     """The control routes of one simulator."""
 
-    desk: Desk
+    desk: RequestHandler
     clock: MovableClock
     endpoints: Endpoints
     events: Events

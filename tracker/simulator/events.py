@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 from tracker.simulator.answers import V3
 from tracker.simulator.delivery import Event
 from tracker.simulator.paging import Page, asked, cut
-from tracker.simulator.request_handler import Call, Desk
+from tracker.simulator.request_handler import Call, RequestHandler
 from tracker.simulator.world import Translation, World
 
 EVENTS = Call("v3.events", V3, "events")
@@ -68,7 +68,7 @@ class _Extra:
 class EventLog:
     """GET /v3/webhooks/events: all that HeyGen wanted to deliver, received by anyone or not."""
 
-    desk: Desk
+    desk: RequestHandler
     events: Events
 
     def routes(self) -> list[BaseRoute]:

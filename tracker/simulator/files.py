@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from tracker.simulator.content import KINDS, Content, content_of
 from tracker.simulator.file_faults import OF_BODIES, FileFaults, Forced
 from tracker.simulator.links import FILES
-from tracker.simulator.request_handler import Desk
+from tracker.simulator.request_handler import RequestHandler
 from tracker.simulator.world import Translation
 
 SECRETS = ("x-api-key", "authorization", "cookie")
@@ -28,7 +28,7 @@ REASONS = {"404": "NoSuchKey", "403": "AccessDenied"}
 class FileRoom:
     """The routes of the files. `connections` are those of the server, so that one can be broken off."""
 
-    desk: Desk
+    desk: RequestHandler
     faults: FileFaults
     connections: Callable[[], Iterable[Any]] = field(default=tuple)
 

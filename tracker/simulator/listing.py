@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from tracker.simulator.paging import Page, asked, cut, token
-from tracker.simulator.request_handler import Desk
+from tracker.simulator.request_handler import RequestHandler
 from tracker.simulator.world import Translation
 
 # Multiplying by an odd number goes through all of 32 bits once: an order without any order.
@@ -24,7 +24,7 @@ _PLACES: dict[str, Callable[[Translation], int]] = {
 class Listing:
     """GET /v3/video-translations; `describe` writes one object."""
 
-    desk: Desk
+    desk: RequestHandler
     describe: Callable[[Translation], dict[str, Any]]
     _tokens_given: int = 0
 

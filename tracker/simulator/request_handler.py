@@ -44,7 +44,7 @@ class Call:
 
 
 @dataclass
-class Desk:
+class RequestHandler:
     """What the dialects share, and the one way through it."""
 
     world: World

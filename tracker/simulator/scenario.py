@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from tracker.errors import InputError
 
-Outcome = Literal["success", "failed"]
+DeliveryOutcome = Literal["success", "failed"]
 WebhookFate = Literal["prompt", "lost", "doubled", "late", "reordered"]
 UrlFate = Literal["at_once", "later"]
 RetiredAnswer = Literal["404", "405", "410", "redirect", "html", "not_found"]
@@ -56,7 +56,7 @@ class _Strict(BaseModel):
 class FateRule(_Strict):
     """What one translation is told to do; whatever is None is drawn from the scenario."""
 
-    outcome: Outcome | None = Field(default=None, examples=["failed"])
+    outcome: DeliveryOutcome | None = Field(default=None, examples=["failed"])
     webhook: WebhookFate | None = Field(default=None, examples=["lost"])
     url: UrlFate | None = Field(default=None, examples=["later"])
     pending_seconds: Seconds | None = Field(default=None, examples=[1.5])
@@ -66,7 +66,7 @@ class FateRule(_Strict):
 class Fate(_Strict):
     """All that will happen to one translation; durations in seconds."""
 
-    outcome: Outcome
+    outcome: DeliveryOutcome
     webhook: WebhookFate
     url: UrlFate
     pending_seconds: float

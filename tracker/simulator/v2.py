@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from tracker.simulator.answers import V2 as DIALECT
 from tracker.simulator.answers import GenerateBody, HeyGenBody, HttpUrl, Language, invalid, proofread_of, read
-from tracker.simulator.request_handler import Call, Desk
+from tracker.simulator.request_handler import Call, RequestHandler
 from tracker.simulator.world import Order, OrderError, Translation
 
 STATUS = Call("v2.status", DIALECT, "status")
@@ -52,7 +52,7 @@ class _CreateBody(HeyGenBody):
 class V2:
     """The routes of v2 over one desk."""
 
-    desk: Desk
+    desk: RequestHandler
 
     def routes(self) -> list[BaseRoute]:
         route, path = self.desk.route, "/v2/video_translate"

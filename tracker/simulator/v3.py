@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 from tracker.simulator.answers import V3 as DIALECT
 from tracker.simulator.answers import GenerateBody, HeyGenBody, HttpUrl, Language, invalid, proofread_of, read
 from tracker.simulator.listing import Listing
-from tracker.simulator.request_handler import Call, Desk
+from tracker.simulator.request_handler import Call, RequestHandler
 from tracker.simulator.world import Order, OrderError, Status, Translation
 
 STATUS = Call("v3.status", DIALECT, "status")
@@ -65,7 +65,7 @@ class _CreateBody(HeyGenBody):
 class V3:
     """The routes of v3's video translations over one desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RequestHandler) -> None:
         self._desk = desk
         self._listing = Listing(desk, self._data)
 

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from tracker.simulator.answers import V1, V3, HeyGenBody, HttpUrl, Refusal, read
 from tracker.simulator.endpoints import Endpoints, EndpointStatus
-from tracker.simulator.request_handler import Call, Desk
+from tracker.simulator.request_handler import Call, RequestHandler
 
 ENDPOINTS = Call("endpoints", V3, "endpoints")
 OLD_ENDPOINTS = Call("v1.endpoints", V1, "endpoints")
@@ -34,7 +34,7 @@ class _ChangeBody(HeyGenBody):
 class Webhooks:
     """The routes of v3 and v1 over the same endpoints."""
 
-    desk: Desk
+    desk: RequestHandler
     endpoints: Endpoints
     probe: Probe
 

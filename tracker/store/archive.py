@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tracker.domain.files.records import Archived, FileClaim, Wanted
 from tracker.domain.files.states import FileState
 from tracker.domain.links import LinkKind
-from tracker.domain.record import Recorded
+from tracker.domain.record import RecordResult
 from tracker.domain.status import Status
 from tracker.store.tables import archived_files, translations
 
@@ -53,7 +53,7 @@ LINK = case({kind: translations.c[kind.column] for kind in LinkKind}, value=colu
 
 
 def want_recorded(
-    connection: Connection, recorded: Iterable[Recorded], kinds: Collection[LinkKind], now: datetime
+    connection: Connection, recorded: Iterable[RecordResult], kinds: Collection[LinkKind], now: datetime
 ) -> None:
     """A row for each wanted file of the successes among what was just stored; none where one was left."""
     told = [one for one in recorded if one.translation_id is not None]

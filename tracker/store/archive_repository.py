@@ -21,7 +21,7 @@ class Run(Protocol):
     def __call__(self, run: Callable[[Connection], T], /) -> Awaitable[T]: ...
 
 
-class FileDesk:
+class ArchiveRepository:
     """The ArchiveStore of a repository, which hands it its ways to read and to write."""
 
     def __init__(self, read: Run, write: Run, clock: Clock) -> None:

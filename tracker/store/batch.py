@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from tracker.domain.claims import Claim
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome
-from tracker.domain.ports import Judge
-from tracker.domain.record import Record, Recorded
+from tracker.domain.outcome import DeliveryOutcome
+from tracker.domain.ports import OutcomeRule
+from tracker.domain.record import Record, RecordResult
 from tracker.domain.status import Source
 from tracker.domain.translation import Translation
 from tracker.store.effects import Effect, arrival, as_new, beginning, body_row, effect_of
@@ -57,7 +57,7 @@ class ToStore:
     """A record, and the rules that hold for it."""
 
     record: Record
-    judge: Judge
+    determine_outcome: OutcomeRule
 
     @property
     def body(self) -> str | None:
@@ -72,9 +72,9 @@ class ToStore:
         return about.video_translate_id if about else None
 
 
-def store_all(connection: Connection, given: Iterable[ToStore], now: datetime) -> list[Recorded]:
+def store_all(connection: Connection, given: Iterable[ToStore], now: datetime) -> list[RecordResult]:
     """Store the records in order; raises LostRaceError where another program was quicker."""
-    results: list[Recorded] = []
+    results: list[RecordResult] = []
     for run in _runs(given):
         results += _Run(connection, now, run).store()
     return results
@@ -113,18 +113,20 @@ class _Plain:
     def seen(self) -> Observation:
         return cast("Observation", self.record.observation)
 
-    def judge(self, now: datetime) -> None:
+    def determine_outcome(self, now: datetime) -> None:
         if self.current is not None:
-            self.effect = effect_of(self.record, self.seen, self.current, self.given.judge, now)
+            self.effect = effect_of(self.record, self.seen, self.current, self.given.determine_outcome, now)
 
     @property
-    def recorded(self) -> Recorded:
+    def recorded(self) -> RecordResult:
         if self.effect is not None:
             told = self.effect.recorded
             return as_new(told, self.seen) if self.is_new else told
         if self.record.observation is None:
-            return Recorded(outcome=self.record.outcome)
-        return Recorded(outcome=Outcome.UNCHANGED if self.record.claim else Outcome.UNKNOWN)
+            return RecordResult(outcome=self.record.outcome)
+        return RecordResult(
+            outcome=DeliveryOutcome.UNCHANGED if self.record.claim else DeliveryOutcome.UNKNOWN
+        )
 
 
 @dataclass(slots=True)
@@ -140,9 +142,9 @@ class _Run:
     touched: set[str] = field(init=False, default_factory=set)  # those of what was not plain
     plain: list[_Plain] = field(init=False, default_factory=list)
     again: list[Mapping[str, object]] = field(init=False, default_factory=list)
-    results: dict[int, Recorded] = field(init=False, default_factory=dict)
+    results: dict[int, RecordResult] = field(init=False, default_factory=dict)
 
-    def store(self) -> list[Recorded]:
+    def store(self) -> list[RecordResult]:
         if len(self.given) == 1:
             self._store_alone(0, self.given[0])
             return [self.results[0]]
@@ -180,7 +182,7 @@ class _Run:
         if record.delivery is None or known is None or is_unprocessed(known, record.delivery):
             return False
         self.again.append({"known": known.id, "at": record.delivery.received_at})
-        self.results[place] = Recorded(outcome=Outcome(known.outcome), is_duplicate=True)
+        self.results[place] = RecordResult(outcome=DeliveryOutcome(known.outcome), is_duplicate=True)
         return True
 
     def _is_plain(self, one: ToStore) -> bool:
@@ -197,7 +199,7 @@ class _Run:
 
     def _store_alone(self, place: int, one: ToStore) -> None:
         self._flush()
-        self.results[place] = Intake(self.connection, one.judge, self.now).store(one.record)
+        self.results[place] = Intake(self.connection, one.determine_outcome, self.now).store(one.record)
         seen = one.record.observation
         if seen is not None and seen.callback_id is not None:
             self.touched.add(seen.callback_id)
@@ -211,7 +213,7 @@ class _Run:
         if self.plain:
             self._find_or_begin()
             for one in self.plain:
-                one.judge(self.now)
+                one.determine_outcome(self.now)
                 self.results[one.place] = one.recorded
             self._write_changes(self._keep_deliveries())
             self._update()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
-from tracker.domain.ports import News
+from tracker.domain.ports import WaitForChange
 from tracker.store.tables import changes
 from tracker.store.writer import store_error, translated
 
@@ -18,7 +18,7 @@ Read = Callable[[Callable[[Connection], int | None]], Awaitable[int | None]]
 
 
 @asynccontextmanager
-async def open_news(reader: Engine, read: Read) -> AsyncIterator[News]:
+async def open_change_feed(reader: Engine, read: Read) -> AsyncIterator[WaitForChange]:
     """Listen from now on; `read` runs a query in a reader thread. Raises StoreError."""
     if reader.dialect.name == "sqlite":
         yield _Asked(read, await read(_newest)).wait

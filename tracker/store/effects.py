@@ -9,9 +9,9 @@ from typing import Any, cast
 from tracker.domain.delivery import Delivery
 from tracker.domain.links import LinkKind, Move
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome
-from tracker.domain.ports import Judge
-from tracker.domain.record import Record, Recorded
+from tracker.domain.outcome import DeliveryOutcome
+from tracker.domain.ports import OutcomeRule
+from tracker.domain.record import Record, RecordResult
 from tracker.domain.status import Status
 from tracker.domain.transitions import Change
 from tracker.domain.translation import Translation
@@ -23,19 +23,21 @@ class Effect:
 
     updates: Mapping[str, object] = field(repr=False)  # may hold a signed url
     change: dict[str, object]
-    recorded: Recorded
+    recorded: RecordResult
     moves: Sequence[dict[str, object]] = ()
 
 
-def effect_of(record: Record, seen: Observation, current: Translation, judge: Judge, now: datetime) -> Effect:
+def effect_of(
+    record: Record, seen: Observation, current: Translation, determine_outcome: OutcomeRule, now: datetime
+) -> Effect:
     """Judge, and put into columns what follows."""
-    verdict = judge(current, seen)
+    verdict = determine_outcome(current, seen)
     updates = dict(verdict.updates)
     if record.claim is not None:
         updates |= {"claimed_by": None, "claimed_until": None}
     if verdict.change is not None:
         updates["status"] = verdict.change.new
-    recorded = Recorded(
+    recorded = RecordResult(
         outcome=verdict.outcome,
         translation_id=current.id,
         video_translate_id=current.video_translate_id,
@@ -100,9 +102,11 @@ def beginning(seen: Observation, now: datetime) -> dict[str, object]:
     }
 
 
-def as_new(recorded: Recorded, seen: Observation) -> Recorded:
+def as_new(recorded: RecordResult, seen: Observation) -> RecordResult:
     """What became of a record that began its translation."""
-    return replace(recorded, is_new=True, outcome=Outcome.HINT if seen.hint else Outcome.APPLIED)
+    return replace(
+        recorded, is_new=True, outcome=DeliveryOutcome.HINT if seen.hint else DeliveryOutcome.APPLIED
+    )
 
 
 def arrival(delivery: Delivery) -> dict[str, object]:

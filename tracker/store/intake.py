@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from tracker.domain.claims import Claim
 from tracker.domain.delivery import Delivery
 from tracker.domain.observation import Observation
-from tracker.domain.outcome import Outcome
-from tracker.domain.ports import Judge
-from tracker.domain.record import Record, Recorded
+from tracker.domain.outcome import DeliveryOutcome
+from tracker.domain.ports import OutcomeRule
+from tracker.domain.record import Record, RecordResult
 from tracker.domain.status import OPEN_STATUSES, Source, Status
 from tracker.domain.translation import Translation
 from tracker.store.effects import arrival, as_new, beginning, body_row, effect_of, told
@@ -34,15 +34,15 @@ class Intake:
     """Stores records on one connection, at one moment."""
 
     connection: Connection
-    judge: Judge
+    determine_outcome: OutcomeRule
     now: datetime
 
-    def store(self, record: Record) -> Recorded:
+    def store(self, record: Record) -> RecordResult:
         """Store `record` and all that follows from it."""
         known = self._find_delivery(record.delivery)
         if record.delivery and known and not is_unprocessed(known, record.delivery):
             self._count_again(known, record.delivery)
-            return Recorded(outcome=Outcome(known.outcome), is_duplicate=True)
+            return RecordResult(outcome=DeliveryOutcome(known.outcome), is_duplicate=True)
         delivery_id = self._keep(record.delivery, known) if record.delivery else None
         recorded = self._observe(record, delivery_id)
         if delivery_id is not None:
@@ -71,26 +71,28 @@ class Intake:
             mended = update(deliveries).where(deliveries.c.id == known.id).values(told(delivery))
             self.connection.execute(mended)
             return cast("int", known.id)
-        new = insert(deliveries).values(arrival(delivery) | {"outcome": Outcome.ERROR})
+        new = insert(deliveries).values(arrival(delivery) | {"outcome": DeliveryOutcome.ERROR})
         delivery_id = self._insert(new)
         self.connection.execute(insert(delivery_bodies).values(body_row(delivery, delivery_id)))
         return delivery_id
 
-    def _settle(self, delivery_id: int, outcome: Outcome) -> None:
+    def _settle(self, delivery_id: int, outcome: DeliveryOutcome) -> None:
         self.connection.execute(
             update(deliveries).where(deliveries.c.id == delivery_id).values(outcome=outcome)
         )
 
     # Translations
 
-    def _observe(self, record: Record, delivery_id: int | None) -> Recorded:
+    def _observe(self, record: Record, delivery_id: int | None) -> RecordResult:
         if (seen := record.observation) is None:
-            return Recorded(outcome=record.outcome)
+            return RecordResult(outcome=record.outcome)
         found = self._find_meant(record, seen)
         if record.claim and not found:
-            return Recorded(outcome=Outcome.UNCHANGED)  # came too late: somebody else polls it now
+            return RecordResult(
+                outcome=DeliveryOutcome.UNCHANGED
+            )  # came too late: somebody else polls it now
         if any(self._was_before_reopening(one, seen) for one in found):
-            return Recorded(outcome=Outcome.UNCHANGED)
+            return RecordResult(outcome=DeliveryOutcome.UNCHANGED)
         united = self._unite(found, seen)
         is_bound, found = united is not found, united
         is_new = not found and record.adopt and can_be_tracked(seen)
@@ -98,7 +100,7 @@ class Intake:
             found = [self._begin(seen)]
         results = [self._apply(current, record, seen, delivery_id) for current in found]
         if not results:
-            return Recorded(outcome=Outcome.UNKNOWN)
+            return RecordResult(outcome=DeliveryOutcome.UNKNOWN)
         first = replace(results[0], is_bound=is_bound)
         return as_new(first, seen) if is_new else first
 
@@ -173,7 +175,7 @@ class Intake:
         hinted = exists().where(
             deliveries.c.video_translate_id == found.video_translate_id,
             deliveries.c.received_at == found.created_at,
-            deliveries.c.outcome == Outcome.HINT,
+            deliveries.c.outcome == DeliveryOutcome.HINT,
         )
         return bool(self.connection.scalar(select(hinted)))
 
@@ -207,8 +209,8 @@ class Intake:
 
     def _apply(
         self, current: Translation, record: Record, seen: Observation, delivery_id: int | None
-    ) -> Recorded:
-        effect = effect_of(record, seen, current, self.judge, self.now)
+    ) -> RecordResult:
+        effect = effect_of(record, seen, current, self.determine_outcome, self.now)
         if effect.change:
             self.connection.execute(insert(changes).values(effect.change | {"delivery_id": delivery_id}))
         if effect.moves:
@@ -237,7 +239,7 @@ def is_unprocessed(known: Row[Any], delivery: Delivery) -> bool:
     if known.signed_by is None and delivery.signed_by is not None:
         return True
     is_downgrade = known.signed_by is not None and delivery.signed_by is None
-    return known.outcome in (Outcome.ERROR, Outcome.UNKNOWN) and not is_downgrade
+    return known.outcome in (DeliveryOutcome.ERROR, DeliveryOutcome.UNKNOWN) and not is_downgrade
 
 
 def can_be_tracked(seen: Observation) -> bool:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from tracker.domain.claims import Claim, Due
 from tracker.domain.links import LinkKind
-from tracker.domain.ports import Clock, Judge, News
-from tracker.domain.record import Record, Recorded
+from tracker.domain.ports import Clock, OutcomeRule, WaitForChange
+from tracker.domain.record import Record, RecordResult
 from tracker.domain.retention import Kind
 from tracker.domain.status import Source
 from tracker.domain.submissions import Created, Order, Submission, SubmissionState
@@ -30,12 +30,12 @@ from tracker.store import (
     secret_use,
     submissions,
 )
-from tracker.store.archive_repository import FileDesk
+from tracker.store.archive_repository import ArchiveRepository
 from tracker.store.batch import ToStore, store_all
-from tracker.store.database_events import open_news
+from tracker.store.database_events import open_change_feed
 from tracker.store.engine import READERS, Engines
 from tracker.store.schema import revisions
-from tracker.store.slow_counts import Rested
+from tracker.store.slow_counts import SlowCount
 from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
@@ -54,12 +54,12 @@ class Repository:
         self._engines = engines
         self._clock = clock
         self.archive: frozenset[LinkKind] = frozenset()
-        self.files = FileDesk(self._read, self._write, clock)
+        self.files = ArchiveRepository(self._read, self._write, clock)
         self._writer = Writer(engines.writer)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
-        self._open: Rested[tuple[int, int]] = Rested()
-        self._counts: Rested[list[tuple[str, str | None, int]]] = Rested()
-        self._health: Rested[Mapping[str, Any]] = Rested()
+        self._open: SlowCount[tuple[int, int]] = SlowCount()
+        self._counts: SlowCount[list[tuple[str, str | None, int]]] = SlowCount()
+        self._health: SlowCount[Mapping[str, Any]] = SlowCount()
 
     def open(self) -> None:
         """Check the schema and start the writer. Raises StoreError."""
@@ -91,12 +91,12 @@ class Repository:
             raise StoreError("the store is closed") from error
         return await asyncio.wrap_future(reading)
 
-    async def apply(self, records: Sequence[Record], judge: Judge) -> list[Recorded]:
+    async def apply(self, records: Sequence[Record], determine_outcome: OutcomeRule) -> list[RecordResult]:
         """Decide and store `records` in order, in one transaction; returns after the commit."""
-        given = [ToStore(record, judge) for record in records]
+        given = [ToStore(record, determine_outcome) for record in records]
         return await asyncio.wrap_future(self._writer.submit_to(self._store, given))
 
-    def _store(self, connection: Connection, calls: Sequence[Sequence[ToStore]]) -> list[list[Recorded]]:
+    def _store(self, connection: Connection, calls: Sequence[Sequence[ToStore]]) -> list[list[RecordResult]]:
         """What several have handed over meanwhile is one batch; each gets its own results."""
         now = self._clock()
         stored = store_all(connection, chain.from_iterable(calls), now)
@@ -169,9 +169,9 @@ class Repository:
             partial(claims.flag_overdue, now=now, overdue_after=overdue_after, limit=FLAGGED)
         )
 
-    def news(self) -> AbstractAsyncContextManager[News]:
+    def news(self) -> AbstractAsyncContextManager[WaitForChange]:
         """What comes back when a change is stored, by whomever, or after some seconds."""
-        return open_news(self._engines.reader, self._read)
+        return open_change_feed(self._engines.reader, self._read)
 
     async def recent_end_sources(self, limit: int) -> list[Source]:
         """Whether a webhook or a poll told first of the latest ends, newest first."""

@@ -10,7 +10,7 @@ QUICK_SECONDS = 0.05  # what takes no longer is looked up each time
 REST = 100.0  # times as long as the look took
 
 
-class Rested(Generic[T]):
+class SlowCount(Generic[T]):
     """One figure: where the last look took long, it is given again until it has rested for long enough.
 
     So looking takes 1 % of the time at most, however often it is asked for and by however many at once.

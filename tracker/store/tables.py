@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from tracker.domain.files.states import FileState
 from tracker.domain.links import LinkKind
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.submissions import SubmissionState
 from tracker.store.conditions import (
@@ -199,7 +199,7 @@ deliveries = Table(
     Column("received_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("last_received_at", UtcTime, nullable=False, server_default=utc_now()),
     Column("times_received", Integer, nullable=False, server_default=text("1")),
-    CheckConstraint(one_of("outcome", Outcome), name="outcome"),
+    CheckConstraint(one_of("outcome", DeliveryOutcome), name="outcome"),
     Index("ix_deliveries_video_translate_id", "video_translate_id", postgresql_using="hash"),
     Index("ix_deliveries_last_received_at", "last_received_at"),
     comment="one row per webhook body received, however often",

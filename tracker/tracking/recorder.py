@@ -7,12 +7,12 @@ from functools import partial
 
 import structlog
 
-from tracker.domain.capacity import Plan
+from tracker.domain.capacity import CapacityPlan
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.ports import Figures, Store
-from tracker.domain.record import Record, Recorded
-from tracker.domain.schedule import Cadence, Tempo, webhook_stretch
+from tracker.domain.record import Record, RecordResult
+from tracker.domain.schedule import Schedule, Tempo, webhook_stretch
 from tracker.domain.status import RACING, Attention, Source
 from tracker.domain.transitions import Change
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
@@ -54,16 +54,16 @@ def poll_request(at: datetime, video_translate_id: str) -> Observation:
     return Observation(source=Source.MANUAL, observed_at=at, video_translate_id=video_translate_id, hint=True)
 
 
-class Tracker:
+class Recorder:
     """Records observations: `record` returns once they are committed."""
 
-    def __init__(self, store: Store, cadence: Cadence, figures: Figures) -> None:
+    def __init__(self, store: Store, schedule: Schedule, figures: Figures) -> None:
         self._store = store
-        self.cadence = cadence
+        self.schedule = schedule
         self._figures = figures
         self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
         self.unreported_ends = 0  # that polling found before any webhook told of them
-        self.plan: Plan | None = None  # whoever plans the polling sets it
+        self.plan: CapacityPlan | None = None  # whoever plans the polling sets it
         self.is_doubted = False  # HeyGen knows none of the translations; the poller sets it
         self._unknown_words: set[str] = set()
 
@@ -88,21 +88,23 @@ class Tracker:
         """Learn from the database who reported the latest ends; once, at start."""
         self._end_sources.extend(reversed(await self._store.recent_end_sources(EVIDENCE)))
 
-    async def record(self, records: Sequence[Record]) -> list[Recorded]:
+    async def record(self, records: Sequence[Record]) -> list[RecordResult]:
         """Decide and store `records` in one transaction, then tell the log and the figures.
 
         Raises StoreError where nothing was stored.
         """
-        results = await self._store.apply(records, partial(judge, cadence=self.cadence, tempo=self.tempo))
+        results = await self._store.apply(
+            records, partial(determine_outcome, schedule=self.schedule, tempo=self.tempo)
+        )
         for record, recorded in zip(records, results, strict=True):
             self._tell(record, recorded)
         return results
 
-    async def register(self, observations: Iterable[Observation]) -> list[Recorded]:
+    async def register(self, observations: Iterable[Observation]) -> list[RecordResult]:
         """Track what people name; known translations only get their blanks filled."""
         return await self.record([Record(observation=observation) for observation in observations])
 
-    def _tell(self, record: Record, recorded: Recorded) -> None:
+    def _tell(self, record: Record, recorded: RecordResult) -> None:
         if record.delivery is not None:
             self._figures.delivered(recorded.outcome, duplicate=recorded.is_duplicate)
         if recorded.is_duplicate or (seen := record.observation) is None:
@@ -118,7 +120,7 @@ class Tracker:
         if seen.status is None and seen.provider_status is not None:
             self._warn_of_word(seen.provider_status, recorded)
 
-    def _tell_change(self, seen: Observation, recorded: Recorded, change: Change) -> None:
+    def _tell_change(self, seen: Observation, recorded: RecordResult, change: Change) -> None:
         if change.new.is_final and not change.old.is_final and seen.source in RACING:
             self._end_sources.append(seen.source)
             self.unreported_ends += seen.source is Source.POLL
@@ -135,7 +137,7 @@ class Tracker:
             note=change.note,
         )
 
-    def _warn_of_word(self, word: str, recorded: Recorded) -> None:
+    def _warn_of_word(self, word: str, recorded: RecordResult) -> None:
         """Once per word: a new word of HeyGen's would otherwise fill the log."""
         if word in self._unknown_words or len(self._unknown_words) >= WORDS_REMEMBERED:
             return

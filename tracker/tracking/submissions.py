@@ -34,7 +34,7 @@ from tracker.errors import (
     StoreError,
     TransientError,
 )
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.submission")
 
@@ -113,7 +113,7 @@ class Submissions:
     """Submits orders, and sees to those whose answer never came. `request_timeout` is in seconds."""
 
     def __init__(
-        self, book: Book, creator: Creator, tracker: Tracker, clock: Clock, *, request_timeout: float
+        self, book: Book, creator: Creator, tracker: Recorder, clock: Clock, *, request_timeout: float
     ) -> None:
         self._book, self._creator, self._tracker, self._clock = book, creator, tracker, clock
         self._lease = timedelta(seconds=request_timeout) + LEASE_SPARE

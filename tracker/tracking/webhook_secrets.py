@@ -40,7 +40,7 @@ class Entry:
         return self.valid_until is None or now < self.valid_until
 
 
-class Keyring:
+class WebhookSecrets:
     """Every webhook secret by name: the `configured` ones, and those in the file at `path`.
 
     The file is read again whenever it has changed. `hide` is given each secret that the log must not show.

@@ -18,11 +18,11 @@ from tracker.domain.ports import Clock, Reader
 from tracker.domain.record import Record
 from tracker.domain.status import Attention, Status
 from tracker.errors import InputError, TrackerError
-from tracker.tracking.recorder import Tracker, poll_request, registration
+from tracker.tracking.recorder import Recorder, poll_request, registration
 from tracker.web.answers import RETRY_AFTER, Json, http_error, refuse, tracker_error
 from tracker.web.event_stream import HEADERS, MEDIA_TYPE, EventStream
 from tracker.web.guard import Guard
-from tracker.web.live_updates import Hub
+from tracker.web.live_updates import LiveUpdates
 from tracker.web.openapi import openapi
 from tracker.web.pages import SECURITY, live_script, render_dashboard
 
@@ -38,11 +38,11 @@ class Admin:
     """
 
     reader: Reader
-    tracker: Tracker
+    tracker: Recorder
     clock: Clock
     poller: Callable[[], PollerState]
     expose: Callable[[], Awaitable[tuple[bytes, str]]]
-    hub: Hub
+    live_updates: LiveUpdates
     link: Callable[[int, LinkKind], Awaitable[Link]]
 
     async def dashboard(self, _request: Request) -> Response:
@@ -65,10 +65,10 @@ class Admin:
         """Server-sent events; 503 where too many listen."""
         if request.method == "HEAD":
             return Response(headers=HEADERS, media_type=MEDIA_TYPE)
-        if (stream := self.hub.join()) is None:
-            told = f"word of changes goes to {self.hub.most} pages at most; close one, or try again later"
-            return refuse(503, told, RETRY_AFTER)
-        return EventStream(self.hub, stream)
+        if (stream := self.live_updates.join()) is None:
+            error = f"live updates go to {self.live_updates.most} pages at most; close one, or try again later"
+            return refuse(503, error, RETRY_AFTER)
+        return EventStream(self.live_updates, stream)
 
     async def list(self, request: Request) -> Response:
         query = request.query_params

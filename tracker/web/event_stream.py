@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from tracker.web.live_updates import Hub, Stream
+from tracker.web.live_updates import LiveUpdates, Stream
 
 HEARTBEAT_SECONDS = 20.0  # proxies end what is silent, some after 30 s
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter is nginx's
@@ -20,15 +20,17 @@ class EventStream(StreamingResponse):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, hub: Hub, stream: Stream, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self, live_updates: LiveUpdates, stream: Stream, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    ) -> None:
         super().__init__(_events(stream, heartbeat_seconds), headers=HEADERS)
-        self._hub, self._stream = hub, stream
+        self._live_updates, self._stream = live_updates, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._hub.leave(self._stream)
+            self._live_updates.leave(self._stream)
 
 
 async def _events(stream: Stream, heartbeat_seconds: float) -> AsyncIterator[str]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import structlog
 
-from tracker.domain.ports import NewsSource
+from tracker.domain.ports import ChangeFeed
 from tracker.domain.schedule import back_off
 from tracker.errors import StoreError
 
@@ -40,7 +40,7 @@ class Stream:
         return True
 
 
-class Hub:
+class LiveUpdates:
     """Listens from the first page's coming to the last one's going, and again where the database was away.
 
     A stream's first news say that from now on it misses nothing.
@@ -49,7 +49,7 @@ class Hub:
     gap_seconds = 0.2  # after each piece of news: a burst of changes is few of them
     first_pause, longest_pause = timedelta(seconds=1), timedelta(seconds=15)  # before it listens again
 
-    def __init__(self, source: NewsSource, *, most: int = MOST_STREAMS) -> None:
+    def __init__(self, source: ChangeFeed, *, most: int = MOST_STREAMS) -> None:
         self._source, self.most = source, most
         self._streams: set[Stream] = set()
         self._listening: asyncio.Task[None] | None = None

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tracker.domain.ports import Clock
-from tracker.domain.record import Record, Recorded
+from tracker.domain.record import Record, RecordResult
 from tracker.errors import StoreError
 from tracker.web.answers import RETRY_AFTER, Json, refuse
 
@@ -46,7 +46,7 @@ class Receiver:
 
     def __init__(
         self,
-        record: Callable[[Sequence[Record]], Awaitable[list[Recorded]]],
+        record: Callable[[Sequence[Record]], Awaitable[list[RecordResult]]],
         events: Events,
         clock: Clock,
         *,
@@ -59,7 +59,7 @@ class Receiver:
         self._record, self._events, self._clock = record, events, clock
         self._secrets, self._tokens, self._refused = secrets, tokens, refused
         self._body_seconds, self._store_seconds = body_seconds, store_seconds
-        self._storing: set[asyncio.Future[list[Recorded]]] = set()
+        self._storing: set[asyncio.Future[list[RecordResult]]] = set()
 
     async def signed(self, request: Request) -> Response:
         """POST /webhooks/heygen: believed where one of the secrets signed it."""
@@ -124,7 +124,7 @@ class Receiver:
             return None
         return self._refuse(503, "it could not be stored; send it again", RETRY_AFTER)
 
-    def _stored(self, storing: asyncio.Future[list[Recorded]]) -> None:
+    def _stored(self, storing: asyncio.Future[list[RecordResult]]) -> None:
         self._storing.discard(storing)
         if not storing.cancelled():
             storing.exception()  # told where it was waited for, else the sender comes again

@@ -14,16 +14,16 @@ import pytest
 
 from tests.databases import write_migrated
 from tests.integration.archive.hosts import Counted, FakeFiles, FakeLinks, MovingClock
-from tracker.archive.archiver import Archiver, Limits
-from tracker.archive.downloader import Fetcher
-from tracker.archive.storage.folder import Folder, Place
-from tracker.archive.throttle import Bandwidth
+from tracker.archive.archiver import ArchiveLimits, Archiver
+from tracker.archive.downloader import Downloader
+from tracker.archive.storage.folder import FolderStorage, Storage
+from tracker.archive.throttle import Throttle
 from tracker.domain.files.keys import KeyTemplate
 from tracker.domain.links import LinkKind
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
@@ -51,13 +51,13 @@ class Stage:
     files: FakeFiles = field(default_factory=lambda: FakeFiles(every=FILM))
     links: FakeLinks = field(default_factory=FakeLinks)
     counted: Counted = field(default_factory=Counted)
-    limits: Limits = field(default_factory=lambda: Limits(2, None, 0))
+    limits: ArchiveLimits = field(default_factory=lambda: ArchiveLimits(2, None, 0))
 
-    def archiver(self, place: Place | None = None, owner: str = "host:1") -> Archiver:
+    def archiver(self, storage: Storage | None = None, owner: str = "host:1") -> Archiver:
         return Archiver(
             self.store.files,
-            Fetcher(self.files, self.links, Bandwidth(self.limits.bandwidth)),
-            place or Folder(self.root),
+            Downloader(self.files, self.links, Throttle(self.limits.throttle)),
+            storage or FolderStorage(self.root),
             TEMPLATE,
             self.clock,
             owner=owner,
@@ -75,7 +75,9 @@ class Stage:
             status=Status.SUCCESS,
             details=details,
         )
-        [recorded] = await self.store.apply([Record(observation=seen)], partial(judge, cadence=Cadence()))
+        [recorded] = await self.store.apply(
+            [Record(observation=seen)], partial(determine_outcome, schedule=Schedule())
+        )
         assert recorded.translation_id is not None
         return recorded.translation_id
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from tracker.archive.storage.s3 import BucketSettings
+from tracker.archive.storage.s3 import S3Settings
 
 PROGRAM = Path(sys.executable).with_name("weed")
 START_SECONDS, LOOK_SECONDS = 60.0, 0.1
@@ -99,7 +99,7 @@ class Seaweed:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._ports[6]}"
 
-    def settings(self, bucket: str, **more: object) -> BucketSettings:
+    def settings(self, bucket: str, **more: object) -> S3Settings:
         given: dict[str, object] = {
             "bucket": bucket,
             "prefix": "heygen",
@@ -109,7 +109,7 @@ class Seaweed:
             "secret_key": SECRET,
             "allow_http": True,
         }
-        return BucketSettings(**given | more)  # type: ignore[arg-type]
+        return S3Settings(**given | more)  # type: ignore[arg-type]
 
     def make(self, bucket: str) -> None:
         assert self.ask("PUT", f"/{bucket}") == 200
@@ -161,8 +161,8 @@ def _signed(method: str, path: str, query: str, body: bytes, host: str, now: str
     scope = f"{day}/{REGION}/s3/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()])
     key = f"AWS4{SECRET}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    for partial_file in scope.split("/"):
+        key = hmac.digest(key, partial_file.encode(), "sha256")
     signature = hmac.new(key, text.encode(), "sha256").hexdigest()
     who = f"Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
     return headers | {"Authorization": f"AWS4-HMAC-SHA256 {who}"}

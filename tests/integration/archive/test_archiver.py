@@ -15,8 +15,8 @@ from tests.integration.archive.conftest import DEADLINE, FILM, HOUR, Stage
 from tests.integration.archive.hosts import Fault
 from tracker.archive import archiver as module
 from tracker.archive import disk_space, lease
-from tracker.archive.archiver import Archiver, Limits
-from tracker.archive.storage.folder import Complete, Folder
+from tracker.archive.archiver import ArchiveLimits, Archiver
+from tracker.archive.storage.folder import Complete, FolderStorage
 from tracker.domain.files.records import FileClaim
 from tracker.domain.files.states import ATTEMPTS
 from tracker.domain.links import LinkKind
@@ -108,7 +108,7 @@ async def test_no_more_are_under_way_than_allowed(stage: Stage, archiver: Archiv
 
 
 async def test_limits_can_change_while_it_runs(stage: Stage, archiver: Archiver) -> None:
-    archiver.set_limits(Limits(5, None, 0))
+    archiver.set_limits(ArchiveLimits(5, None, 0))
     for number in range(10):
         await stage.end(f"id-{number}")
 
@@ -487,7 +487,7 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
     free = [10**9]
     for known in (disk_space, module):
         monkeypatch.setattr(known, "free_bytes", lambda _folder: free[0])
-    archiver.set_limits(Limits(2, None, 10**6))
+    archiver.set_limits(ArchiveLimits(2, None, 10**6))
     for number in range(3):
         await stage.end(f"id-{number}")
 
@@ -540,7 +540,7 @@ async def test_a_quota_that_is_used_up_is_tried_ever_more_seldom(
 async def test_one_file_that_cannot_be_kept_holds_up_the_others_for_seconds_only(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    class Picky(Folder):
+    class Picky(FolderStorage):
         def publish(self, complete: Complete) -> str:
             if "bad" in complete.key:
                 with disk_space.in_words(stage.root):
@@ -566,7 +566,7 @@ async def test_a_film_that_does_not_fit_holds_up_the_others_for_seconds_only(
 ) -> None:
     for known in (disk_space, module):
         monkeypatch.setattr(known, "free_bytes", lambda _folder: 2 * len(FILM))
-    archiver.set_limits(Limits(1, None, len(FILM)))
+    archiver.set_limits(ArchiveLimits(1, None, len(FILM)))
     await stage.end("small")
     stage.clock.advance(timedelta(seconds=1))
     large = await stage.end("large")
@@ -618,7 +618,7 @@ async def test_a_place_that_is_slow_holds_up_nobody(stage: Stage) -> None:
     loop_went_on = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    class Slow(Folder):
+    class Slow(FolderStorage):
         def publish(self, complete: Complete) -> str:
             future = asyncio.run_coroutine_threadsafe(_set(loop_went_on), loop)
             future.result(DEADLINE)

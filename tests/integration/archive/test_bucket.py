@@ -15,8 +15,8 @@ from tests.integration.archive.conftest import DEADLINE, FILM, HOUR, Stage
 from tests.integration.archive.seaweed import SECRET, Seaweed
 from tracker.archive.storage import s3 as module
 from tracker.archive.storage.folder import Complete
-from tracker.archive.storage.s3 import Bucket
-from tracker.errors import KeyTakenError, PlaceError, UnwantedError
+from tracker.archive.storage.s3 import S3Storage
+from tracker.errors import KeyTakenError, StorageError, UnwantedError
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +57,7 @@ def complete(folder: Path, data: bytes = FILM, **more: Any) -> Complete:
 
 @pytest.mark.parametrize("data", [b"", FILM, LARGE], ids=["empty", "one piece", "three pieces"])
 def test_what_comes_back_is_what_was_sent(seaweed: Seaweed, name: str, tmp_path: Path, data: bytes) -> None:
-    location = Bucket(seaweed.settings(name), tmp_path).publish(complete(tmp_path, data))
+    location = S3Storage(seaweed.settings(name), tmp_path).publish(complete(tmp_path, data))
 
     assert location == f"s3://{name}/heygen/{KEY}"
     assert seaweed.keys(name) == [f"heygen/{KEY}"]
@@ -66,7 +66,7 @@ def test_what_comes_back_is_what_was_sent(seaweed: Seaweed, name: str, tmp_path:
 
 
 def test_without_a_prefix_the_key_stands_alone(seaweed: Seaweed, name: str, tmp_path: Path) -> None:
-    Bucket(seaweed.settings(name, prefix=""), tmp_path).publish(complete(tmp_path))
+    S3Storage(seaweed.settings(name, prefix=""), tmp_path).publish(complete(tmp_path))
 
     assert seaweed.keys(name) == [KEY]
 
@@ -74,7 +74,7 @@ def test_without_a_prefix_the_key_stands_alone(seaweed: Seaweed, name: str, tmp_
 def test_once_more_sends_nothing(
     seaweed: Seaweed, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket, file = Bucket(seaweed.settings(name), tmp_path), complete(tmp_path)
+    bucket, file = S3Storage(seaweed.settings(name), tmp_path), complete(tmp_path)
     location = bucket.publish(file)
 
     monkeypatch.setattr(bucket, "_upload", None)
@@ -85,13 +85,13 @@ def test_another_s_object_stays(seaweed: Seaweed, name: str, tmp_path: Path) -> 
     seaweed.put(name, f"heygen/{KEY}", b"somebody's own")
 
     with pytest.raises(KeyTakenError, match="move it away"):
-        Bucket(seaweed.settings(name), tmp_path).publish(complete(tmp_path))
+        S3Storage(seaweed.settings(name), tmp_path).publish(complete(tmp_path))
 
     assert seaweed.read(name, f"heygen/{KEY}") == b"somebody's own"
 
 
 def test_an_older_version_of_the_same_file_gives_way(seaweed: Seaweed, name: str, tmp_path: Path) -> None:
-    bucket = Bucket(seaweed.settings(name), tmp_path)
+    bucket = S3Storage(seaweed.settings(name), tmp_path)
     bucket.publish(complete(tmp_path, b"the first version"))
 
     bucket.publish(complete(tmp_path))
@@ -112,9 +112,9 @@ def test_an_older_version_of_the_same_file_gives_way(seaweed: Seaweed, name: str
 def test_what_is_wrong_is_told_in_one_line_without_secrets(
     seaweed: Seaweed, name: str, tmp_path: Path, wrong: dict[str, str], said: str, data: bytes
 ) -> None:
-    bucket = Bucket(seaweed.settings(**{"bucket": name} | wrong), tmp_path)
+    bucket = S3Storage(seaweed.settings(**{"bucket": name} | wrong), tmp_path)
 
-    with pytest.raises(PlaceError, match=said.replace(" (S", r" \((S").replace(" (I", r" \((I")) as refused:
+    with pytest.raises(StorageError, match=said.replace(" (S", r" \((S").replace(" (I", r" \((I")) as refused:
         bucket.publish(complete(tmp_path, data))
 
     told = str(refused.value)
@@ -131,7 +131,7 @@ def test_an_upload_that_is_stopped_leaves_nothing(seaweed: Seaweed, name: str, t
         return len(asked) > 2
 
     with pytest.raises(UnwantedError):
-        Bucket(seaweed.settings(name), tmp_path).publish(complete(tmp_path, LARGE, stopped=stopped))
+        S3Storage(seaweed.settings(name), tmp_path).publish(complete(tmp_path, LARGE, stopped=stopped))
 
     assert seaweed.keys(name) == []
 
@@ -139,8 +139,8 @@ def test_an_upload_that_is_stopped_leaves_nothing(seaweed: Seaweed, name: str, t
 def test_an_object_of_another_size_is_not_believed(seaweed: Seaweed, name: str, tmp_path: Path) -> None:
     file = replace(complete(tmp_path), size=len(FILM) + 1)
 
-    with pytest.raises(PlaceError, match=f"{len(FILM)} bytes in the bucket, and {len(FILM) + 1} were sent"):
-        Bucket(seaweed.settings(name), tmp_path).publish(file)
+    with pytest.raises(StorageError, match=f"{len(FILM)} bytes in the bucket, and {len(FILM) + 1} were sent"):
+        S3Storage(seaweed.settings(name), tmp_path).publish(file)
 
 
 # With the archiver
@@ -151,7 +151,7 @@ async def test_a_file_goes_into_the_bucket_and_into_sql(
 ) -> None:
     await stage.end(title="Über", output_language="German")
 
-    await stage.work(stage.archiver(Bucket(seaweed.settings(name), tmp_path / "spool")))
+    await stage.work(stage.archiver(S3Storage(seaweed.settings(name), tmp_path / "spool")))
 
     assert stage.rows("state, location, bytes") == [("archived", f"s3://{name}/heygen/{KEY}", len(FILM))]
     assert seaweed.read(name, f"heygen/{KEY}") == FILM
@@ -163,13 +163,13 @@ async def test_wrong_keys_pause_the_archive_and_nothing_is_lost(
 ) -> None:
     await stage.end()
     with capture_logs() as logs:
-        wrong = Bucket(seaweed.settings(name, secret_key="wrong"), tmp_path / "spool")
+        wrong = S3Storage(seaweed.settings(name, secret_key="wrong"), tmp_path / "spool")
         await stage.work(stage.archiver(wrong))
 
     assert stage.rows("state, attempts") == [("waiting", 0)]
     assert [one["event"] for one in logs] == ["archive paused"]
     stage.clock.advance(HOUR)
-    await stage.work(stage.archiver(Bucket(seaweed.settings(name), tmp_path / "spool")))
+    await stage.work(stage.archiver(S3Storage(seaweed.settings(name), tmp_path / "spool")))
     assert stage.rows("state, attempts") == [("archived", 0)]
     assert len(stage.files.asked) == 1
 
@@ -193,7 +193,7 @@ async def test_a_server_that_goes_in_the_middle_of_an_upload_leaves_no_object_an
 
     try:
         await stage.end(title="Über", output_language="German")
-        archiver = stage.archiver(Bucket(server.settings("films"), tmp_path / "spool"))
+        archiver = stage.archiver(S3Storage(server.settings("films"), tmp_path / "spool"))
         monkeypatch.setattr(module, "_pieces", pieces_then_gone)
         await stage.work(archiver)
         assert stage.rows("state, attempts") == [("waiting", 0)]
@@ -214,7 +214,7 @@ async def test_a_stop_in_the_middle_of_an_upload_is_soon_over(
     stage: Stage, seaweed: Seaweed, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.files.every = LARGE
-    archiver = stage.archiver(Bucket(seaweed.settings(name), tmp_path / "spool"))
+    archiver = stage.archiver(S3Storage(seaweed.settings(name), tmp_path / "spool"))
     loop, begun, real = asyncio.get_running_loop(), asyncio.Event(), module._pieces
 
     def pieces_while_stopping(file: Complete) -> Iterator[bytes]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.store.places import OnPostgresql, OnSqlite, Place
+from tests.integration.store.places import OnPostgresql, OnSqlite, Storage
 from tracker.store.engine import Engines, open_engines
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     """An empty database on either engine."""
     if request.param == "sqlite":
         yield OnSqlite(tmp_path / "tracker.db")
@@ -21,7 +21,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def either(place: Place) -> Iterator[Engines]:
+def either(place: Storage) -> Iterator[Engines]:
     engines = open_engines(place.url)
     yield engines
     engines.dispose()

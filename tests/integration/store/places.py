@@ -63,7 +63,7 @@ class OnPostgresql:
         return self._server.connect(self._name)
 
 
-Place = OnSqlite | OnPostgresql
+Storage = OnSqlite | OnPostgresql
 
 
 def schema_of(path: Path) -> list[tuple[str, str, str]]:

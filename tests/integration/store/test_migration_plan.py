@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.integration.store.places import OnSqlite, Place
+from tests.integration.store.places import OnSqlite, Storage
 from tracker.errors import InputError
 from tracker.store.engine import Engines
 from tracker.store.schema import migrations, plan, revisions
 
 
-def test_an_empty_database_is_shown_the_whole_way_and_stays_empty(either: Engines, place: Place) -> None:
+def test_an_empty_database_is_shown_the_whole_way_and_stays_empty(either: Engines, place: Storage) -> None:
     planned = plan.plan(either.reader)
 
     assert (planned.before, planned.after) == (None, revisions.needed_revision())
@@ -21,7 +21,7 @@ def test_an_empty_database_is_shown_the_whole_way_and_stays_empty(either: Engine
         assert place.schema() == []
 
 
-def test_what_is_shown_is_what_makes_the_schema(either: Engines, place: Place) -> None:
+def test_what_is_shown_is_what_makes_the_schema(either: Engines, place: Storage) -> None:
     """Statement by statement, as a database administrator would run it."""
     planned = plan.plan(either.reader)
     for statement in (statement for step in planned.steps for statement in step.sql):
@@ -35,7 +35,7 @@ def test_what_is_shown_is_what_makes_the_schema(either: Engines, place: Place) -
     assert plainly(place) == by_hand
 
 
-def plainly(place: Place) -> list[tuple[str, str, str]]:
+def plainly(place: Storage) -> list[tuple[str, str, str]]:
     """The schema, however its SQL is indented."""
     return [(kind, name, " ".join((sql or "").split())) for kind, name, sql in place.schema()]
 
@@ -47,7 +47,7 @@ def test_nothing_to_do_is_a_way_without_steps(either: Engines) -> None:
     assert plan.plan(either.reader) == plan.Plan(newest, newest, [])
 
 
-def test_the_way_down_takes_the_newest_back_first(either: Engines, place: Place) -> None:
+def test_the_way_down_takes_the_newest_back_first(either: Engines, place: Storage) -> None:
     migrations.migrate(either.writer)
     before = place.schema()
 

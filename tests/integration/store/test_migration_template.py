@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.house.pages import ROOT
-from tests.integration.store.places import OnPostgresql, OnSqlite, Place
+from tests.integration.store.places import OnPostgresql, OnSqlite, Storage
 from tests.migration_rules import broken_rules
 from tests.postgres import Server
 from tests.systemd.newer import copy_of_the_tree
@@ -81,7 +81,7 @@ def newer(tmp_path: Path) -> Newer:
 
 
 @pytest.fixture
-def old(place: Place) -> Place:
+def old(place: Storage) -> Storage:
     """A database of this version, with more rows than are written at once."""
     engines = open_engines(place.url)
     migrations.migrate(engines.writer)
@@ -93,7 +93,7 @@ def old(place: Place) -> Place:
     return place
 
 
-def test_a_migration_of_that_kind_goes_up_and_down(newer: Newer, old: Place) -> None:
+def test_a_migration_of_that_kind_goes_up_and_down(newer: Newer, old: Storage) -> None:
     before = old.schema()
 
     assert newer.migrated(old.url) == {"before": NEWEST, "after": "9001"}
@@ -148,7 +148,7 @@ def test_two_at_once_beside_a_long_transaction_end_with_one_schema(newer: Newer,
     assert any("another migration is under way" in err for _, err in said)
 
 
-def test_the_newer_version_shows_its_plan(newer: Newer, old: Place) -> None:
+def test_the_newer_version_shows_its_plan(newer: Newer, old: Storage) -> None:
     [step] = newer.migrated(old.url, "--plan")["steps"]
 
     assert step["title"] == "A column, an index and a constraint on a table that is in use."

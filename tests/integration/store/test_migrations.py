@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from tests.integration.store.places import OnSqlite, Place, schema_of
+from tests.integration.store.places import OnSqlite, Storage, schema_of
 from tracker.errors import InputError, SchemaError, StoreError
 from tracker.store.engine import Engines, open_engines
 from tracker.store.schema import migrations, plan, revisions
@@ -48,7 +48,7 @@ def test_migrating_says_where_it_began_and_where_it_ended(either: Engines) -> No
     revisions.check(either.reader)
 
 
-def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) -> None:
+def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Storage) -> None:
     migrations.migrate(either.writer)
     before = place.schema()
     config = migrations.migrations_config()
@@ -69,7 +69,9 @@ def test_down_and_up_again_gives_the_same_schema(either: Engines, place: Place) 
 
 
 @pytest.mark.parametrize("revision", revisions.known_revisions())
-def test_each_migration_goes_back_and_forth_around_data(either: Engines, place: Place, revision: str) -> None:
+def test_each_migration_goes_back_and_forth_around_data(
+    either: Engines, place: Storage, revision: str
+) -> None:
     migrations.migrate(either.writer)
     before = place.schema()
     place.sql("INSERT INTO translations (video_translate_id, title) VALUES ('a', 'A'), ('b', 'B')")
@@ -185,7 +187,7 @@ def test_a_database_without_tables_names_the_command(either: Engines) -> None:
         revisions.check(either.reader)
 
 
-def test_an_outdated_schema_names_the_command(either: Engines, place: Place) -> None:
+def test_an_outdated_schema_names_the_command(either: Engines, place: Storage) -> None:
     migrations.migrate(either.writer, revisions.known_revisions()[-2])
 
     with pytest.raises(SchemaError, match=r"is older than this program's; run: tracker migrate"):
@@ -193,7 +195,7 @@ def test_an_outdated_schema_names_the_command(either: Engines, place: Place) -> 
 
 
 def test_a_schema_from_the_future_asks_for_an_upgrade_and_is_left_alone(
-    either: Engines, place: Place
+    either: Engines, place: Storage
 ) -> None:
     migrations.migrate(either.writer)
     before = place.schema()
@@ -257,7 +259,7 @@ def test_a_migration_that_fails_leaves_a_sqlite_file_as_it_was(engines: Engines,
     assert schema_of(path) == before
 
 
-def test_several_who_migrate_at_once_end_with_one_schema(place: Place) -> None:
+def test_several_who_migrate_at_once_end_with_one_schema(place: Storage) -> None:
     several = [
         subprocess.Popen(
             [sys.executable, "-m", "tracker", "migrate", "--json"],

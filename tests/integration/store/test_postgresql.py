@@ -20,9 +20,9 @@ from tests.builders import NOON, URL, as_body, delivery, event, observation
 from tests.omissions import leave_out
 from tests.postgres import USER, Server, as_who
 from tracker.domain.claims import Due
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.errors import StoreError
 from tracker.store import claims
@@ -32,7 +32,7 @@ from tracker.store.writer import translated
 
 pytestmark = pytest.mark.anyio
 
-RULES = partial(judge, cadence=Cadence())
+RULES = partial(determine_outcome, schedule=Schedule())
 LEASE = timedelta(seconds=60)
 SECONDS_OF_A_SENDER = 8.0
 PATIENCE = 30.0

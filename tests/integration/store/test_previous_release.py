@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests import store_scenario
-from tests.integration.store.places import OnSqlite, Place
+from tests.integration.store.places import OnSqlite, Storage
 from tests.recorded_queries import (
     Recording,
     record,
@@ -15,13 +15,13 @@ from tests.recorded_queries import (
     replay_on_postgresql,
     replay_on_sqlite,
 )
-from tracker.store.archive_repository import FileDesk
+from tracker.store.archive_repository import ArchiveRepository
 from tracker.store.engine import Engines
 from tracker.store.repository import Repository
 from tracker.store.schema import migrations, revisions
 
 
-def replayed(place: Place, recording: Recording) -> list[str]:
+def replayed(place: Storage, recording: Recording) -> list[str]:
     """What goes wrong where all of it is said again, to an empty database."""
     if isinstance(place, OnSqlite):
         return list(replay_on_sqlite(place.path, recording))
@@ -29,7 +29,7 @@ def replayed(place: Place, recording: Recording) -> list[str]:
         return list(replay_on_postgresql(connection, recording))
 
 
-def engine_of(place: Place) -> str:
+def engine_of(place: Storage) -> str:
     return "sqlite" if isinstance(place, OnSqlite) else "postgresql"
 
 
@@ -40,14 +40,14 @@ def test_there_is_a_recording_of_the_first_schema_that_had_successors() -> None:
 
 @pytest.mark.parametrize("revision", recorded_revisions())
 def test_the_newest_schema_bears_what_an_earlier_release_says(
-    either: Engines, place: Place, revision: str
+    either: Engines, place: Storage, revision: str
 ) -> None:
     migrations.migrate(either.writer)
 
     assert replayed(place, recorded(revision, engine_of(place))) == []
 
 
-def test_what_this_version_says_can_be_said_again(either: Engines, place: Place) -> None:
+def test_what_this_version_says_can_be_said_again(either: Engines, place: Storage) -> None:
     """Or a recording would prove nothing."""
     migrations.migrate(either.writer)
     said = record(either)
@@ -73,7 +73,7 @@ def test_what_this_version_says_can_be_said_again(either: Engines, place: Place)
     ],
 )
 def test_a_schema_that_contracts_too_early_is_found_out(
-    either: Engines, place: Place, contracted: str, told: str
+    either: Engines, place: Storage, contracted: str, told: str
 ) -> None:
     migrations.migrate(either.writer)
     place.sql(contracted)
@@ -83,7 +83,7 @@ def test_a_schema_that_contracts_too_early_is_found_out(
     assert any(re.search(told, one) for one in refused)
 
 
-def test_a_column_that_only_the_new_release_fills_is_found_out(either: Engines, place: Place) -> None:
+def test_a_column_that_only_the_new_release_fills_is_found_out(either: Engines, place: Storage) -> None:
     """An old INSERT does not name it: to look at the statement would not tell."""
     migrations.migrate(either.writer)
     if isinstance(place, OnSqlite):
@@ -96,7 +96,7 @@ def test_a_column_that_only_the_new_release_fills_is_found_out(either: Engines, 
     assert any("reason" in one and "INSERT INTO changes" in one for one in refused)
 
 
-def test_rows_that_are_no_longer_written_are_found_out(either: Engines, place: Place) -> None:
+def test_rows_that_are_no_longer_written_are_found_out(either: Engines, place: Storage) -> None:
     migrations.migrate(either.writer)
     place.sql("INSERT INTO translations (video_translate_id) VALUES ('in the way of the numbers')")
 
@@ -107,7 +107,7 @@ def test_rows_that_are_no_longer_written_are_found_out(either: Engines, place: P
 
 def test_the_scenario_asks_the_store_for_everything() -> None:
     source = inspect.getsource(store_scenario)
-    for face, called in ((Repository, r"\bstore\.(\w+)\("), (FileDesk, r"\bstore\.files\.(\w+)\(")):
+    for face, called in ((Repository, r"\bstore\.(\w+)\("), (ArchiveRepository, r"\bstore\.files\.(\w+)\(")):
         methods = {
             name
             for name, method in inspect.getmembers(face, inspect.iscoroutinefunction)

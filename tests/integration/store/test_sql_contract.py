@@ -14,9 +14,9 @@ import pytest
 
 from tests.databases import write_migrated
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
@@ -237,7 +237,7 @@ def test_times_that_the_program_writes_look_like_those_of_the_database(sql: Shel
 
     store = Repository(open_engines(f"sqlite:///{sql.path}"), lambda: noon)
     store.open()
-    asyncio.run(store.apply([Record(observation=seen)], partial(judge, cadence=Cadence())))
+    asyncio.run(store.apply([Record(observation=seen)], partial(determine_outcome, schedule=Schedule())))
     store.close()
 
     [row] = sql("SELECT * FROM translations")

@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 
 from tests.databases import write_migrated
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.observability.metrics import Metrics
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 from tracker.web.listen import open_listener
 from tracker.web.server import Server
 
@@ -46,12 +46,12 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Core:
+class Services:
     """The store and the door to it, on a SQLite file of its own."""
 
     path: Path
     repository: Repository
-    tracker: Tracker
+    tracker: Recorder
     metrics: Metrics
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -65,14 +65,14 @@ class Core:
 
 
 @contextmanager
-def core_in(folder: Path) -> Iterator[Core]:
+def core_in(folder: Path) -> Iterator[Services]:
     path = folder / "tracker.db"
     write_migrated(path)
     repository = Repository(open_engines(f"sqlite:///{path}", synchronous="normal"), lambda: NOON)
     repository.open()
     metrics = Metrics()
     try:
-        yield Core(path, repository, Tracker(repository, Cadence(), metrics), metrics)
+        yield Services(path, repository, Recorder(repository, Schedule(), metrics), metrics)
     finally:
         repository.close()
 

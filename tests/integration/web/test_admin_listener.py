@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
-from tests.integration.web.served import NOON, Answer, Client, Core, Headers, core_in, served
+from tests.integration.web.served import NOON, Answer, Client, Headers, Services, core_in, served
 from tracker.domain.links import Link, LinkKind
 from tracker.domain.poller_state import PollerState
 from tracker.errors import (
@@ -30,7 +30,7 @@ from tracker.errors import (
 )
 from tracker.store.tables import translations
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.live_updates import Hub
+from tracker.web.live_updates import LiveUpdates
 from tracker.web.openapi import openapi
 
 TOKEN = "a-long-random-word"
@@ -42,7 +42,7 @@ TICKING = PollerState(last_tick=NOON - timedelta(seconds=1))
 class Serve(Protocol):
     def __call__(
         self,
-        core: Core,
+        services: Services,
         *,
         token: str | Callable[[], str | None] | None = ...,
         any_host: bool = ...,
@@ -52,7 +52,7 @@ class Serve(Protocol):
 
 
 def create_app(
-    core: Core,
+    services: Services,
     *,
     token: str | Callable[[], str | None] | None = None,
     any_host: bool = False,
@@ -60,51 +60,53 @@ def create_app(
     link: Callable[[int, LinkKind], Awaitable[Link]] | None = None,
 ) -> Starlette:
     async def expose() -> tuple[bytes, str]:
-        counts = await core.repository.counts()
-        text = core.metrics.expose(counts, oldest_due_age=0.0, poller=poller(), stretch=1.0, backlog={})
-        return text, core.metrics.content_type
+        counts = await services.repository.counts()
+        text = services.metrics.expose(counts, oldest_due_age=0.0, poller=poller(), stretch=1.0, backlog={})
+        return text, services.metrics.content_type
 
     async def stored(number: int, kind: LinkKind) -> Link:
-        [row] = await core.repository.get([number])
+        [row] = await services.repository.get([number])
         return Link(number, kind, row[kind.column], NOON)
 
-    hub = Hub(core.repository)
-    admin = Admin(core.repository, core.tracker, lambda: NOON, poller, expose, hub, link or stored)
+    live_updates = LiveUpdates(services.repository)
+    admin = Admin(
+        services.repository, services.tracker, lambda: NOON, poller, expose, live_updates, link or stored
+    )
     asked = token if callable(token) else lambda: token
     return create_admin_app(admin, token=asked, any_host=any_host)
 
 
 @pytest.fixture(scope="module")
-def shared_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    with core_in(tmp_path_factory.mktemp("shared")) as core:
-        yield core
+def shared_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with core_in(tmp_path_factory.mktemp("shared")) as services:
+        yield services
 
 
 @pytest.fixture(scope="module")
-def shared_client(shared_core: Core) -> Iterator[Client]:
+def shared_client(shared_core: Services) -> Iterator[Client]:
     with served(create_app(shared_core)) as client:
         yield client
 
 
 @pytest.fixture
-def core(shared_core: Core) -> Core:
+def services(shared_core: Services) -> Services:
     """The shared store, empty."""
     shared_core.empty()
     return shared_core
 
 
 @pytest.fixture
-def client(shared_client: Client, core: Core) -> Client:
+def client(shared_client: Client, services: Services) -> Client:
     """A client of the listener that most tests share, because each takes a moment to stop."""
-    assert core.repository.is_alive
+    assert services.repository.is_alive
     return shared_client
 
 
 @pytest.fixture
-def own_core(tmp_path: Path) -> Iterator[Core]:
+def own_core(tmp_path: Path) -> Iterator[Services]:
     """A store that may be broken."""
-    with core_in(tmp_path) as core:
-        yield core
+    with core_in(tmp_path) as services:
+        yield services
 
 
 @pytest.fixture
@@ -112,8 +114,8 @@ def serve() -> Iterator[Serve]:
     """Starts listeners of one's own; they end with the test."""
     with ExitStack() as stack:
 
-        def start(core: Core, **how: Any) -> Client:
-            return stack.enter_context(served(create_app(core, **how)))
+        def start(services: Services, **how: Any) -> Client:
+            return stack.enter_context(served(create_app(services, **how)))
 
         yield start
 
@@ -133,7 +135,7 @@ def ids(answer: Answer) -> list[str]:
 # Adding
 
 
-def test_what_is_added_is_tracked_and_shown(client: Client, core: Core) -> None:
+def test_what_is_added_is_tracked_and_shown(client: Client, services: Services) -> None:
     answer = add(client, {"video_translate_id": "a", "callback_id": "order-1", "title": "Mine"})
 
     assert answer.status == 201
@@ -145,7 +147,7 @@ def test_what_is_added_is_tracked_and_shown(client: Client, core: Core) -> None:
         "2026-11-23T12:00:00Z",
     )
     assert set(row) == set(translations.c.keys())
-    assert core.sql("SELECT video_translate_id, title FROM translations") == [("a", "Mine")]
+    assert services.sql("SELECT video_translate_id, title FROM translations") == [("a", "Mine")]
 
 
 def test_what_is_tracked_already_is_answered_200(client: Client) -> None:
@@ -199,13 +201,13 @@ def test_an_empty_list_adds_nothing(client: Client) -> None:
     ],
 )
 def test_what_cannot_be_tracked_is_400_and_nothing_is_added(
-    client: Client, core: Core, wanted: object
+    client: Client, services: Services, wanted: object
 ) -> None:
     answer = add(client, wanted)
 
     assert answer.status == 400
     assert answer.json()["error"]
-    assert core.sql("SELECT * FROM translations") == []
+    assert services.sql("SELECT * FROM translations") == []
 
 
 @pytest.mark.parametrize(
@@ -238,8 +240,8 @@ def test_a_body_over_one_mebibyte_is_413(client: Client) -> None:
 # Listing
 
 
-def test_a_list_is_filtered(client: Client, core: Core) -> None:
-    core.sql(
+def test_a_list_is_filtered(client: Client, services: Services) -> None:
+    services.sql(
         "INSERT INTO translations (video_translate_id, callback_id, status, attention) VALUES "
         "('a', 'x', 'pending', NULL),"
         " ('b', 'x', 'success', 'url_missing'), ('c', 'y/ü &', 'success', NULL)"
@@ -253,8 +255,8 @@ def test_a_list_is_filtered(client: Client, core: Core) -> None:
     assert ids(get(client, "/api/translations?callback_id=%00")) == []
 
 
-def test_a_list_is_read_page_by_page(client: Client, core: Core) -> None:
-    core.sql("INSERT INTO translations (video_translate_id) VALUES ('a'), ('b'), ('c'), ('d'), ('e')")
+def test_a_list_is_read_page_by_page(client: Client, services: Services) -> None:
+    services.sql("INSERT INTO translations (video_translate_id) VALUES ('a'), ('b'), ('c'), ('d'), ('e')")
     first = get(client, "/api/translations?limit=2")
     second = get(client, f"/api/translations?limit=2&after={first.json()['next']}")
     third = get(client, f"/api/translations?limit=2&after={second.json()['next']}")
@@ -295,9 +297,9 @@ def test_questions_that_make_no_sense_are_400(client: Client, query: str) -> Non
 # One translation
 
 
-def test_one_translation_is_shown_with_its_changes(client: Client, core: Core) -> None:
-    core.sql("INSERT INTO translations (id, video_translate_id, status) VALUES (1, 'a', 'running')")
-    core.sql(
+def test_one_translation_is_shown_with_its_changes(client: Client, services: Services) -> None:
+    services.sql("INSERT INTO translations (id, video_translate_id, status) VALUES (1, 'a', 'running')")
+    services.sql(
         "INSERT INTO changes (translation_id, old_status, new_status, source, observed_at, recorded_at)"
         " VALUES (1, 'pending', 'running', 'poll', '2026-11-23 09:30:00', '2026-11-23 09:30:00.25')"
     )
@@ -326,8 +328,8 @@ def test_what_is_not_tracked_is_404(client: Client, name: str) -> None:
     assert "is not tracked" in shown.json()["error"]
 
 
-def test_a_poll_is_due_at_once_also_for_what_has_ended(client: Client, core: Core) -> None:
-    core.sql(
+def test_a_poll_is_due_at_once_also_for_what_has_ended(client: Client, services: Services) -> None:
+    services.sql(
         "INSERT INTO translations (video_translate_id, status, next_poll_at) VALUES"
         " ('a', 'running', '2026-11-23 13:00:00'), ('b', 'success', NULL)"
     )
@@ -336,14 +338,16 @@ def test_a_poll_is_due_at_once_also_for_what_has_ended(client: Client, core: Cor
 
     assert [answer.status for answer in answers] == [202, 202]
     assert [answer.json()["next_poll_at"] for answer in answers] == ["2026-11-23T12:00:00Z"] * 2
-    assert core.sql("SELECT status FROM translations ORDER BY id") == [("running",), ("success",)]
+    assert services.sql("SELECT status FROM translations ORDER BY id") == [("running",), ("success",)]
 
 
 # Metrics, health
 
 
-def test_metrics_are_read_by_prometheus_and_count_what_the_database_holds(client: Client, core: Core) -> None:
-    core.sql(
+def test_metrics_are_read_by_prometheus_and_count_what_the_database_holds(
+    client: Client, services: Services
+) -> None:
+    services.sql(
         "INSERT INTO translations (video_translate_id, status, attention) VALUES ('a', "
         "'running', 'overdue'), ('b', 'pending', NULL)"
     )
@@ -384,10 +388,10 @@ def test_ready_says_what_works(client: Client) -> None:
     )
 
 
-def test_a_paused_poller_is_ready_and_says_why_it_rests(serve: Serve, core: Core) -> None:
+def test_a_paused_poller_is_ready_and_says_why_it_rests(serve: Serve, services: Services) -> None:
     resting = PollerState(NOON, paused="HeyGen refuses the API key", until=NOON + timedelta(seconds=30))
 
-    answer = get(serve(core, poller=lambda: resting), "/readyz")
+    answer = get(serve(services, poller=lambda: resting), "/readyz")
 
     assert answer.status == 200
     assert answer.json()["poller"] == {
@@ -402,7 +406,7 @@ def test_a_paused_poller_is_ready_and_says_why_it_rests(serve: Serve, core: Core
     }
 
 
-def test_ready_says_which_api_is_spoken_and_how_polling_goes(serve: Serve, core: Core) -> None:
+def test_ready_says_which_api_is_spoken_and_how_polling_goes(serve: Serve, services: Services) -> None:
     state = PollerState(
         NOON,
         api="v3",
@@ -413,7 +417,7 @@ def test_ready_says_which_api_is_spoken_and_how_polling_goes(serve: Serve, core:
         delivery_rate=0.75,
     )
 
-    answer = get(serve(core, poller=lambda: state), "/readyz")
+    answer = get(serve(services, poller=lambda: state), "/readyz")
 
     assert (answer.status, answer.json()["webhooks"]) == (
         200,
@@ -429,23 +433,23 @@ def test_ready_says_which_api_is_spoken_and_how_polling_goes(serve: Serve, core:
     }
 
 
-def test_ready_says_that_the_key_seems_to_be_of_another_account(serve: Serve, core: Core) -> None:
+def test_ready_says_that_the_key_seems_to_be_of_another_account(serve: Serve, services: Services) -> None:
     strangers = PollerState(NOON, knows_translations=False)
 
-    answer = get(serve(core, poller=lambda: strangers), "/readyz")
+    answer = get(serve(services, poller=lambda: strangers), "/readyz")
 
     assert answer.status == 200
     assert "another account" in answer.json()["poller"]["account"]
 
 
 @pytest.mark.parametrize("last_tick", [None, NOON - timedelta(seconds=31)])
-def test_not_ready_while_the_poller_does_not_tick(serve: Serve, core: Core, last_tick: Any) -> None:
-    answer = get(serve(core, poller=lambda: PollerState(last_tick)), "/readyz")
+def test_not_ready_while_the_poller_does_not_tick(serve: Serve, services: Services, last_tick: Any) -> None:
+    answer = get(serve(services, poller=lambda: PollerState(last_tick)), "/readyz")
 
     assert (answer.status, answer.json()["problems"]) == (503, ["poller"])
 
 
-def test_not_ready_without_the_database(serve: Serve, own_core: Core) -> None:
+def test_not_ready_without_the_database(serve: Serve, own_core: Services) -> None:
     client = serve(own_core)
     own_core.repository.close()
 
@@ -455,7 +459,7 @@ def test_not_ready_without_the_database(serve: Serve, own_core: Core) -> None:
     assert get(client, "/healthz").json() == {"status": "ok"}
 
 
-def test_not_ready_on_an_outdated_schema(serve: Serve, own_core: Core) -> None:
+def test_not_ready_on_an_outdated_schema(serve: Serve, own_core: Services) -> None:
     client = serve(own_core)
     own_core.sql("UPDATE alembic_version SET version_num = '0000'")
 
@@ -466,7 +470,7 @@ def test_not_ready_on_an_outdated_schema(serve: Serve, own_core: Core) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/translations", "/api/translations/a", "/metrics"])
-def test_without_the_database_the_pages_answer_503(serve: Serve, own_core: Core, path: str) -> None:
+def test_without_the_database_the_pages_answer_503(serve: Serve, own_core: Services, path: str) -> None:
     client = serve(own_core)
     own_core.repository.close()
 
@@ -486,18 +490,18 @@ SIGNED = (
 
 
 @pytest.fixture
-def ended(core: Core) -> Core:
-    core.sql(
+def ended(services: Services) -> Services:
+    services.sql(
         "INSERT INTO translations (video_translate_id, status, url, srt_url) VALUES ('a', 'success', ?, ?)",
         SIGNED,
         f"{SIGNED}&srt",
     )
-    return core
+    return services
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_the_video_is_where_the_link_leads_and_nobody_keeps_the_way(
-    client: Client, ended: Core, method: str
+    client: Client, ended: Services, method: str
 ) -> None:
     answer = client.request(method, "/api/translations/a/video")
 
@@ -506,7 +510,7 @@ def test_the_video_is_where_the_link_leads_and_nobody_keeps_the_way(
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_other_files_are_named_by_their_kind(client: Client, ended: Core) -> None:
+def test_other_files_are_named_by_their_kind(client: Client, ended: Services) -> None:
     assert get(client, "/api/translations/a/video?kind=srt").headers["location"] == f"{SIGNED}&srt"
     refused = get(client, "/api/translations/a/video?kind=gif")
     assert (refused.status, refused.json()) == (
@@ -531,7 +535,7 @@ def test_other_files_are_named_by_their_kind(client: Client, ended: Core) -> Non
     ],
 )
 def test_where_there_is_no_link_the_answer_says_why(
-    serve: Serve, ended: Core, error: Exception, status: int
+    serve: Serve, ended: Services, error: Exception, status: int
 ) -> None:
     async def refuse(_number: int, _kind: LinkKind) -> Link:
         raise error
@@ -543,7 +547,7 @@ def test_where_there_is_no_link_the_answer_says_why(
     assert "location" not in answer.headers
 
 
-def test_a_link_is_given_to_nobody_without_the_token(serve: Serve, ended: Core) -> None:
+def test_a_link_is_given_to_nobody_without_the_token(serve: Serve, ended: Services) -> None:
     asked = []
 
     async def link(number: int, kind: LinkKind) -> Link:
@@ -600,8 +604,8 @@ def basic(password: str, user: str = "anybody") -> str:
         basic(TOKEN).replace("B", "b", 1),
     ],
 )
-def test_the_token_opens_the_door(serve: Serve, core: Core, authorization: str) -> None:
-    client = serve(core, token=TOKEN)
+def test_the_token_opens_the_door(serve: Serve, services: Services, authorization: str) -> None:
+    client = serve(services, token=TOKEN)
 
     assert get(client, "/api/translations", [("Authorization", authorization)]).status == 200
     assert get(client, "/", [("Authorization", authorization), ("Host", "tracker.example")]).status == 200
@@ -628,9 +632,9 @@ def test_the_token_opens_the_door(serve: Serve, core: Core, authorization: str) 
     ],
 )
 def test_without_the_token_everything_but_the_health_page_is_401(
-    serve: Serve, core: Core, headers: Headers
+    serve: Serve, services: Services, headers: Headers
 ) -> None:
-    client = serve(core, token=TOKEN)
+    client = serve(services, token=TOKEN)
 
     for path in (*PATHS, "/readyz", "/api/openapi.json", "/nothing"):
         answer = get(client, path, headers)
@@ -665,21 +669,23 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused(client: Client, host
     assert get(client, "/healthz", [("Host", host)]).status == 200
 
 
-def test_any_host_is_served_where_the_listener_says_so(serve: Serve, core: Core) -> None:
-    assert get(serve(core, any_host=True), "/api/translations", [("Host", "tracker.example")]).status == 200
+def test_any_host_is_served_where_the_listener_says_so(serve: Serve, services: Services) -> None:
+    assert (
+        get(serve(services, any_host=True), "/api/translations", [("Host", "tracker.example")]).status == 200
+    )
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
-def test_pages_of_others_cannot_change_anything(client: Client, core: Core, origin: str) -> None:
+def test_pages_of_others_cannot_change_anything(client: Client, services: Services, origin: str) -> None:
     assert add(client, {"video_translate_id": "a"}, [*JSON, ("Origin", origin)]).status == 403
-    assert core.sql("SELECT * FROM translations") == []
+    assert services.sql("SELECT * FROM translations") == []
     assert get(client, "/api/translations", [("Origin", origin)]).status == 200
 
 
-def test_pages_of_others_cannot_use_a_browsers_password(serve: Serve, core: Core) -> None:
+def test_pages_of_others_cannot_use_a_browsers_password(serve: Serve, services: Services) -> None:
     headers: Headers = [*JSON, ("Authorization", basic(TOKEN)), ("Origin", "https://evil.example")]
 
-    assert add(serve(core, token=TOKEN), {"video_translate_id": "a"}, headers).status == 403
+    assert add(serve(services, token=TOKEN), {"video_translate_id": "a"}, headers).status == 403
 
 
 def test_our_own_page_may(client: Client) -> None:
@@ -691,8 +697,8 @@ def test_our_own_page_may(client: Client) -> None:
 # The dashboard
 
 
-def test_the_dashboard_shows_what_there_is(client: Client, core: Core) -> None:
-    core.sql(
+def test_the_dashboard_shows_what_there_is(client: Client, services: Services) -> None:
+    services.sql(
         "INSERT INTO translations (video_translate_id, callback_id, status, title, attention, url) VALUES"
         " ('a', 'order-1', 'running', 'Mine', 'overdue', NULL),"
         " ('b&c', NULL, 'success', NULL, NULL, 'https://x.example/b?Signature=secret')"
@@ -720,17 +726,17 @@ def test_the_dashboard_of_an_empty_database_is_a_page(client: Client) -> None:
     assert "none" in get(client, "/").body.decode()
 
 
-def test_the_dashboard_says_why_polling_rests(serve: Serve, core: Core) -> None:
+def test_the_dashboard_says_why_polling_rests(serve: Serve, services: Services) -> None:
     resting = PollerState(NOON, paused="HeyGen refuses the <key>", until=NOON + timedelta(seconds=30))
 
-    page = get(serve(core, poller=lambda: resting), "/").body.decode()
+    page = get(serve(services, poller=lambda: resting), "/").body.decode()
 
     assert "HeyGen refuses the &lt;key&gt;" in page
     assert "in 30 s" in page
 
 
 def test_the_dashboard_tells_how_polling_goes_and_what_is_wrong_with_webhooks(
-    serve: Serve, core: Core
+    serve: Serve, services: Services
 ) -> None:
     slow = PollerState(
         NOON,
@@ -743,17 +749,17 @@ def test_the_dashboard_tells_how_polling_goes_and_what_is_wrong_with_webhooks(
         delivery_rate=0.95,
     )
 
-    page = get(serve(core, poller=lambda: slow), "/").body.decode()
+    page = get(serve(services, poller=lambda: slow), "/").body.decode()
 
     for told in ("endpoint_disabled", "every 200 s", "60 s are promised", "another account", "95 %", ">v3<"):
         assert told in page
 
 
 def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script_but_ours(
-    client: Client, core: Core
+    client: Client, services: Services
 ) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-    core.sql(
+    services.sql(
         "INSERT INTO translations (video_translate_id, callback_id, status, title, "
         "output_language, message, url, attention)"
         " VALUES (?1, ?1, 'failed', ?1, ?1, ?1, 'https://x.example/\"><script>', 'conflict')",
@@ -771,8 +777,8 @@ def test_the_dashboard_escapes_whatever_others_wrote_and_runs_no_script_but_ours
     assert "unsafe" not in answer.headers["content-security-policy"].replace("style-src 'unsafe-inline'", "")
 
 
-def test_the_dashboard_links_to_no_script_address(client: Client, core: Core) -> None:
-    core.sql(
+def test_the_dashboard_links_to_no_script_address(client: Client, services: Services) -> None:
+    services.sql(
         "INSERT INTO translations (video_translate_id, status, url) VALUES ('a', 'success', "
         "'javascript:alert(1)')"
     )
@@ -790,8 +796,8 @@ def test_the_script_is_of_the_listener_itself_and_asks_what_is_there(client: Cli
     assert client.request("HEAD", f"/{stream}").headers["content-type"].startswith("text/event-stream")
 
 
-def test_what_the_script_looks_for_is_on_the_page(client: Client, core: Core) -> None:
-    core.sql("INSERT INTO translations (id, video_translate_id, attention) VALUES (7, 'a', 'overdue')")
+def test_what_the_script_looks_for_is_on_the_page(client: Client, services: Services) -> None:
+    services.sql("INSERT INTO translations (id, video_translate_id, attention) VALUES (7, 'a', 'overdue')")
     page, script = get(client, "/").body.decode(), get(client, "/live.js").body.decode()
 
     for name in re.findall(r'getElementById\("(\w+)"\)', script):
@@ -841,8 +847,8 @@ def broken_state() -> PollerState:
     raise ZeroDivisionError("the secret reason")
 
 
-def test_an_unexpected_error_is_500_without_its_reason(serve: Serve, core: Core) -> None:
-    client = serve(core, poller=broken_state)
+def test_an_unexpected_error_is_500_without_its_reason(serve: Serve, services: Services) -> None:
+    client = serve(services, poller=broken_state)
 
     for path in ("/readyz", "/", "/metrics"):
         answer = get(client, path)
@@ -857,14 +863,14 @@ def failing_with(error: Exception) -> Callable[[], PollerState]:
     return state
 
 
-def test_a_store_error_is_503_with_its_text(serve: Serve, core: Core) -> None:
-    answer = get(serve(core, poller=failing_with(StoreError("the disk is full"))), "/")
+def test_a_store_error_is_503_with_its_text(serve: Serve, services: Services) -> None:
+    answer = get(serve(services, poller=failing_with(StoreError("the disk is full"))), "/")
 
     assert (answer.status, answer.json()) == (503, {"error": "the disk is full"})
 
 
-def test_a_page_of_a_thousand_rows_is_answered(client: Client, core: Core) -> None:
-    core.sql(
+def test_a_page_of_a_thousand_rows_is_answered(client: Client, services: Services) -> None:
+    services.sql(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001)"
         " INSERT INTO translations (video_translate_id) SELECT 'id-' || i FROM n"
     )
@@ -874,9 +880,9 @@ def test_a_page_of_a_thousand_rows_is_answered(client: Client, core: Core) -> No
     assert (len(page["items"]), page["next"]) == (1000, page["items"][-1]["id"])
 
 
-def test_another_token_counts_without_a_restart(serve: Serve, core: Core) -> None:
+def test_another_token_counts_without_a_restart(serve: Serve, services: Services) -> None:
     tokens: list[str | None] = [TOKEN]
-    client = serve(core, token=lambda: tokens[-1])
+    client = serve(services, token=lambda: tokens[-1])
     old, new = [("Authorization", f"Bearer {TOKEN}")], [("Authorization", "Bearer another")]
     assert [get(client, "/api/translations", one).status for one in (old, new)] == [200, 401]
 

@@ -15,11 +15,11 @@ from tests.postgres import Server
 from tests.streams import DEADLINE, PATH, Page
 from tracker.domain.links import Link
 from tracker.domain.poller_state import PollerState
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.observability.metrics import Metrics
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.live_updates import Hub
+from tracker.web.live_updates import LiveUpdates
 
 SOON = 2.0  # seconds; it takes a tenth of that
 CHANGE = (
@@ -36,7 +36,7 @@ class House:
     """An admin listener over a store, and another program's view of that."""
 
     client: Client
-    hub: Hub
+    live_updates: LiveUpdates
     sql: Callable[[str], list[tuple[Any, ...]]]
     _pages: ExitStack
 
@@ -65,12 +65,14 @@ def house_of(opened: Database, *, most: int = 3, token: str | None = None) -> It
         raise AssertionError("nobody asks for links here")
 
     opened.sql("INSERT INTO translations (id, video_translate_id) VALUES (1, 'a')")
-    hub = Hub(opened.store, most=most)
-    tracker = Tracker(opened.store, Cadence(), Metrics())
-    admin = Admin(opened.store, tracker, lambda: NOON, lambda: PollerState(NOON), expose, hub, no_link)
+    live_updates = LiveUpdates(opened.store, most=most)
+    tracker = Recorder(opened.store, Schedule(), Metrics())
+    admin = Admin(
+        opened.store, tracker, lambda: NOON, lambda: PollerState(NOON), expose, live_updates, no_link
+    )
     app = create_admin_app(admin, token=lambda: token, any_host=False)
     with served(app) as client, ExitStack() as pages:
-        yield House(client, hub, opened.sql, pages)
+        yield House(client, live_updates, opened.sql, pages)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

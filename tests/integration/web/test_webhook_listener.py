@@ -19,8 +19,8 @@ from tests.integration.web.served import (
     NOON,
     Answer,
     Client,
-    Core,
     Headers,
+    Services,
     core_in,
     drip,
     is_closed,
@@ -28,17 +28,17 @@ from tests.integration.web.served import (
     served,
 )
 from tracker.domain.limits import MAX_BODY_BYTES
-from tracker.domain.record import Record, Recorded
+from tracker.domain.record import Record, RecordResult
 from tracker.errors import StoreError
 from tracker.heygen import webhook_events
-from tracker.tracking.webhook_secrets import Keyring
+from tracker.tracking.webhook_secrets import WebhookSecrets
 from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver
 
 SECRETS = {"main": "whsec_main", "old": "whsec_old"}
 TOKEN = "unguessable-token"
 HOOK = "/webhooks/heygen"
-Recorder = Callable[[Sequence[Record]], Awaitable[list[Recorded]]]
+Recorder = Callable[[Sequence[Record]], Awaitable[list[RecordResult]]]
 
 
 class Serve(Protocol):
@@ -55,13 +55,13 @@ class Serve(Protocol):
 
 
 @pytest.fixture(scope="module")
-def shared_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
-    with core_in(tmp_path_factory.mktemp("shared")) as core:
-        yield core
+def shared_core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with core_in(tmp_path_factory.mktemp("shared")) as services:
+        yield services
 
 
 @pytest.fixture(scope="module")
-def client(shared_core: Core) -> Iterator[Client]:
+def client(shared_core: Services) -> Iterator[Client]:
     """A client of the listener that most tests share, because each takes a moment to stop."""
     receiver = Receiver(
         shared_core.tracker.record,
@@ -76,7 +76,7 @@ def client(shared_core: Core) -> Iterator[Client]:
 
 
 @pytest.fixture
-def core(shared_core: Core) -> Core:
+def services(shared_core: Services) -> Services:
     """The shared store, empty."""
     shared_core.empty()
     return shared_core
@@ -134,28 +134,30 @@ def post_signed(client: Client, body: bytes, *, headers: Headers = ()) -> Answer
     return post(client, body, headers=[("Signature", signature(body)), *headers])
 
 
-def stored_bodies(core: Core) -> list[bytes]:
+def stored_bodies(services: Services) -> list[bytes]:
     joined = "SELECT b.body FROM deliveries d JOIN delivery_bodies b ON b.delivery_id = d.id ORDER BY d.id"
-    return [row[0] for row in core.sql(joined)]
+    return [row[0] for row in services.sql(joined)]
 
 
 # Signed webhooks
 
 
-def test_a_signed_webhook_is_answered_once_everything_is_in_the_database(client: Client, core: Core) -> None:
+def test_a_signed_webhook_is_answered_once_everything_is_in_the_database(
+    client: Client, services: Services
+) -> None:
     body = event(callback_id="order-1", output_language="German")
 
     answer = post_signed(client, body, headers=[("Heygen-Event-Id", "evt_1"), ("Authorization", "Bearer x")])
 
     assert (answer.status, answer.json()) == (200, {"status": "stored"})
-    assert core.sql(
+    assert services.sql(
         "SELECT video_translate_id, callback_id, status, output_language, url FROM translations"
     ) == [("a", "order-1", "success", "German", "https://files.example/a.mp4")]
-    assert core.sql("SELECT event_id, event_type, signed_by, outcome, body_sha256 FROM deliveries") == [
+    assert services.sql("SELECT event_id, event_type, signed_by, outcome, body_sha256 FROM deliveries") == [
         ("evt_1", "video_translate.success", "main", "applied", hashlib.sha256(body).hexdigest())
     ]
-    assert stored_bodies(core) == [body]
-    [(kept,)] = core.sql("SELECT headers FROM delivery_bodies")
+    assert stored_bodies(services) == [body]
+    [(kept,)] = services.sql("SELECT headers FROM delivery_bodies")
     names = [name for name, _ in json.loads(kept)]
     assert "signature" in names
     assert "authorization" not in names
@@ -185,12 +187,12 @@ def forms(body: bytes) -> dict[str, Headers]:
 
 
 @pytest.mark.parametrize("form", forms(b""))
-def test_every_form_of_the_signature_is_accepted(client: Client, core: Core, form: str) -> None:
+def test_every_form_of_the_signature_is_accepted(client: Client, services: Services, form: str) -> None:
     body = event()
 
     assert post(client, body, headers=forms(body)[form]).status == 200
     signer = "old" if "old" in form else "main"
-    assert core.sql("SELECT signed_by FROM deliveries") == [(signer,)]
+    assert services.sql("SELECT signed_by FROM deliveries") == [(signer,)]
 
 
 @pytest.mark.parametrize(
@@ -211,16 +213,18 @@ def test_every_form_of_the_signature_is_accepted(client: Client, core: Core, for
         [("Authorization", f"Bearer {TOKEN}")],
     ],
 )
-def test_without_a_valid_signature_nothing_is_stored(client: Client, core: Core, headers: Headers) -> None:
+def test_without_a_valid_signature_nothing_is_stored(
+    client: Client, services: Services, headers: Headers
+) -> None:
     answer = post(client, event(), headers=headers)
 
     assert answer.status == 401
     assert "signature" in answer.json()["error"]
-    assert (stored_bodies(core), core.sql("SELECT * FROM translations")) == ([], [])
+    assert (stored_bodies(services), services.sql("SELECT * FROM translations")) == ([], [])
 
 
-def test_refusals_are_counted(serve: Serve, core: Core, refused: list[int]) -> None:
-    client = serve(core.tracker.record)
+def test_refusals_are_counted(serve: Serve, services: Services, refused: list[int]) -> None:
+    client = serve(services.tracker.record)
 
     for body in (event(), b"nonsense"):
         post(client, body)
@@ -229,10 +233,10 @@ def test_refusals_are_counted(serve: Serve, core: Core, refused: list[int]) -> N
     assert refused == [401, 401, 400]
 
 
-def test_a_repeated_webhook_is_answered_200_and_counted(client: Client, core: Core) -> None:
+def test_a_repeated_webhook_is_answered_200_and_counted(client: Client, services: Services) -> None:
     assert [post_signed(client, event()).status for _ in range(3)] == [200, 200, 200]
-    assert core.sql("SELECT times_received FROM deliveries") == [(3,)]
-    assert core.sql("SELECT COUNT(*) FROM changes") == [(1,)]
+    assert services.sql("SELECT times_received FROM deliveries") == [(3,)]
+    assert services.sql("SELECT COUNT(*) FROM changes") == [(1,)]
 
 
 def test_the_content_type_does_not_matter(client: Client) -> None:
@@ -246,21 +250,21 @@ def test_the_content_type_does_not_matter(client: Client) -> None:
         assert post_signed(client, body, headers=[("Content-Type", kind)]).status == 200
 
 
-def test_without_a_secret_the_signed_route_refuses_everything(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record, secrets=dict)
+def test_without_a_secret_the_signed_route_refuses_everything(serve: Serve, services: Services) -> None:
+    client = serve(services.tracker.record, secrets=dict)
 
     answer = post_signed(client, event())
 
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert "no webhook secret" in answer.json()["error"]
     assert post(client, event(), headers=[("Signature", signature(event(), ""))]).status == 503
-    assert stored_bodies(core) == []
+    assert stored_bodies(services) == []
 
 
-def test_a_failure_carries_its_reason(client: Client, core: Core) -> None:
+def test_a_failure_carries_its_reason(client: Client, services: Services) -> None:
     post_signed(client, event("video_translate.fail", url=None, message="the audio is silent"))
 
-    assert core.sql("SELECT status, message FROM translations") == [("failed", "the audio is silent")]
+    assert services.sql("SELECT status, message FROM translations") == [("failed", "the audio is silent")]
 
 
 # Bodies that are no object
@@ -287,24 +291,24 @@ def test_a_failure_carries_its_reason(client: Client, core: Core) -> None:
     ids=lambda value: value[:16] if isinstance(value, bytes) else value,
 )
 def test_what_is_no_json_object_is_400_and_kept_where_it_is_authentic(
-    client: Client, core: Core, body: bytes, problem: str
+    client: Client, services: Services, body: bytes, problem: str
 ) -> None:
     answer = post_signed(client, body)
 
     assert answer.status == 400
     assert problem in answer.json()["error"]
-    assert stored_bodies(core) == [body]
-    [(outcome, error)] = core.sql("SELECT outcome, error FROM deliveries")
+    assert stored_bodies(services) == [body]
+    [(outcome, error)] = services.sql("SELECT outcome, error FROM deliveries")
     assert (outcome, problem in error) == ("error", True)
 
 
-def test_deep_nesting_is_never_an_error_of_ours(client: Client, core: Core) -> None:
+def test_deep_nesting_is_never_an_error_of_ours(client: Client, services: Services) -> None:
     event_of = b'{"event_type":"video_translate.fail","event_data":{"video_translate_id":"a","message":%s}}'
     for opening, closing_ in ((b"[", b"]"), (b'{"message":', b"}")):
         for depth in (400, 490, 500, 980, 985, 990, 995, 1000, 10_000):
             body = event_of % (opening * depth + b"1" + closing_ * depth)
             assert post_signed(client, body).status in (200, 400), (opening, depth)
-            assert stored_bodies(core)[-1] == body
+            assert stored_bodies(services)[-1] == body
 
 
 # Bodies that are hard to read
@@ -326,14 +330,14 @@ BAD_IDS = {
 
 @pytest.mark.parametrize("name", BAD_IDS)
 def test_ids_that_heygen_cannot_have_given_out_are_kept_and_never_tracked(
-    client: Client, core: Core, name: str
+    client: Client, services: Services, name: str
 ) -> None:
     body = event(video_translate_id=BAD_IDS[name])
 
     assert post_signed(client, body).status == 200
-    assert stored_bodies(core) == [body]
-    assert core.sql("SELECT outcome FROM deliveries") == [("error",)]
-    assert core.sql("SELECT * FROM translations") == []
+    assert stored_bodies(services) == [body]
+    assert services.sql("SELECT outcome FROM deliveries") == [("error",)]
+    assert services.sql("SELECT * FROM translations") == []
 
 
 ODD_EVENTS = {
@@ -390,29 +394,29 @@ ODD_EVENTS = {
 
 @pytest.mark.parametrize("name", ODD_EVENTS)
 def test_every_authentic_body_is_answered_and_kept_byte_for_byte(
-    client: Client, core: Core, name: str
+    client: Client, services: Services, name: str
 ) -> None:
     answer = post_signed(client, ODD_EVENTS[name])
 
     assert answer.status in (200, 400)
-    assert stored_bodies(core) == [ODD_EVENTS[name]]
+    assert stored_bodies(services) == [ODD_EVENTS[name]]
     again = post_signed(client, event(video_translate_id="after"))
     assert again.status == 200
 
 
-def test_the_last_of_duplicate_keys_counts_and_both_are_kept(client: Client, core: Core) -> None:
+def test_the_last_of_duplicate_keys_counts_and_both_are_kept(client: Client, services: Services) -> None:
     twice = b'"video_translate_id": "a", "video_translate_id": "b"'
     body = b'{"event_type": "x", "event_type": "video_translate.success", "event_data": {' + twice + b"}}"
 
     assert post_signed(client, body).status == 200
-    assert core.sql("SELECT video_translate_id FROM translations") == [("b",)]
-    assert stored_bodies(core) == [body]
+    assert services.sql("SELECT video_translate_id FROM translations") == [("b",)]
+    assert stored_bodies(services) == [body]
 
 
-def test_text_that_no_database_can_hold_is_mended(client: Client, core: Core) -> None:
+def test_text_that_no_database_can_hold_is_mended(client: Client, services: Services) -> None:
     post_signed(client, event(callback_id="x\x00y", title="\ud800 title"))
 
-    assert core.sql("SELECT callback_id, title FROM translations") == [("x\ufffdy", "\ufffd title")]
+    assert services.sql("SELECT callback_id, title FROM translations") == [("x\ufffdy", "\ufffd title")]
 
 
 @pytest.mark.parametrize(
@@ -431,45 +435,45 @@ def test_text_that_no_database_can_hold_is_mended(client: Client, core: Core) ->
     ],
 )
 def test_callback_ids_of_every_kind_are_kept(
-    client: Client, core: Core, callback_id: Any, kept: str | None
+    client: Client, services: Services, callback_id: Any, kept: str | None
 ) -> None:
     assert post_signed(client, event(callback_id=callback_id)).status == 200
 
-    assert core.sql("SELECT callback_id FROM translations") == [(kept,)]
+    assert services.sql("SELECT callback_id FROM translations") == [(kept,)]
 
 
-def test_a_missing_callback_id_is_none(client: Client, core: Core) -> None:
+def test_a_missing_callback_id_is_none(client: Client, services: Services) -> None:
     assert post_signed(client, event()).status == 200
 
-    assert core.sql("SELECT callback_id FROM translations") == [(None,)]
+    assert services.sql("SELECT callback_id FROM translations") == [(None,)]
 
 
-def test_doubled_headers_are_kept_both(client: Client, core: Core) -> None:
+def test_doubled_headers_are_kept_both(client: Client, services: Services) -> None:
     post_signed(client, event(), headers=[("X-Twice", "1"), ("x-twice", "2"), ("X-Bytes", b"\xff\x80")])
 
-    [(headers,)] = core.sql("SELECT headers FROM delivery_bodies")
+    [(headers,)] = services.sql("SELECT headers FROM delivery_bodies")
     kept = json.loads(headers)
     assert [value for name, value in kept if name == "x-twice"] == ["1", "2"]
 
 
-def test_events_of_other_products_are_kept_and_ignored(client: Client, core: Core) -> None:
+def test_events_of_other_products_are_kept_and_ignored(client: Client, services: Services) -> None:
     assert post_signed(client, event("avatar_video.success")).status == 200
 
-    assert core.sql("SELECT outcome FROM deliveries") == [("ignored",)]
-    assert core.sql("SELECT * FROM translations") == []
+    assert services.sql("SELECT outcome FROM deliveries") == [("ignored",)]
+    assert services.sql("SELECT * FROM translations") == []
 
 
 # Sizes
 
 
-def test_a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_not(client: Client, core: Core) -> None:
+def test_a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_not(client: Client, services: Services) -> None:
     frame = len(event(title=""))
     fits, too_large = (event(title="x" * (MAX_BODY_BYTES - frame + extra)) for extra in (0, 1))
     assert len(fits) == MAX_BODY_BYTES
 
     assert post_signed(client, fits).status == 200
     assert post_signed(client, too_large).status == 413
-    assert stored_bodies(core) == [fits]
+    assert stored_bodies(services) == [fits]
 
 
 def test_a_declared_length_that_is_too_large_is_refused_before_the_body_comes(client: Client) -> None:
@@ -482,7 +486,7 @@ def chunked(*chunks: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
 
 
-def test_a_chunked_body_is_taken(client: Client, core: Core) -> None:
+def test_a_chunked_body_is_taken(client: Client, services: Services) -> None:
     body = event()
     with client.connect() as connection:
         headers: Headers = [("Transfer-Encoding", "chunked"), ("Signature", signature(body))]
@@ -491,22 +495,22 @@ def test_a_chunked_body_is_taken(client: Client, core: Core) -> None:
             connection.sendall(chunked(bytes([byte])))
         connection.sendall(b"0\r\n\r\n")
         assert read_answer(connection).status == 200
-    assert stored_bodies(core) == [body]
+    assert stored_bodies(services) == [body]
 
 
-def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(client: Client, core: Core) -> None:
+def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(client: Client, services: Services) -> None:
     with client.connect() as connection:
         connection.sendall(client.head("POST", HOOK, [("Transfer-Encoding", "chunked")]))
         connection.sendall(chunked(*[b"x" * 65_536] * 17))
         assert read_answer(connection).status == 413
-    assert stored_bodies(core) == []
+    assert stored_bodies(services) == []
 
 
 # When the store does not do it
 
 
 def test_while_the_store_fails_the_sender_is_asked_to_come_again(serve: Serve, refused: list[int]) -> None:
-    async def fail(_records: Sequence[Record]) -> list[Recorded]:
+    async def fail(_records: Sequence[Record]) -> list[RecordResult]:
         raise StoreError("the disk is full, said /var/lib/tracker")
 
     answer = post_signed(serve(fail), event())
@@ -517,7 +521,7 @@ def test_while_the_store_fails_the_sender_is_asked_to_come_again(serve: Serve, r
 
 
 def test_an_unexpected_error_is_answered_503_too(serve: Serve) -> None:
-    async def fail(_records: Sequence[Record]) -> list[Recorded]:
+    async def fail(_records: Sequence[Record]) -> list[RecordResult]:
         raise ZeroDivisionError("of course")
 
     answer = post_signed(serve(fail), event())
@@ -526,7 +530,7 @@ def test_an_unexpected_error_is_answered_503_too(serve: Serve) -> None:
 
 
 def test_a_store_that_takes_too_long_is_given_up_on(serve: Serve) -> None:
-    async def hang(_records: Sequence[Record]) -> list[Recorded]:
+    async def hang(_records: Sequence[Record]) -> list[RecordResult]:
         await asyncio.Event().wait()
         return []
 
@@ -535,17 +539,17 @@ def test_a_store_that_takes_too_long_is_given_up_on(serve: Serve) -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
 
-def test_a_database_that_is_locked_for_a_while_loses_nothing(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record, store_seconds=0.2)
-    with closing(sqlite3.connect(core.path, isolation_level=None)) as rival:
+def test_a_database_that_is_locked_for_a_while_loses_nothing(serve: Serve, services: Services) -> None:
+    client = serve(services.tracker.record, store_seconds=0.2)
+    with closing(sqlite3.connect(services.path, isolation_level=None)) as rival:
         rival.execute("BEGIN IMMEDIATE")
         assert post_signed(client, event()).status == 503
         rival.execute("ROLLBACK")
 
-    assert post_signed(serve(core.tracker.record), event()).status == 200
-    assert core.sql("SELECT status FROM translations") == [("success",)]
-    assert core.sql("SELECT COUNT(*) FROM changes") == [(1,)]
-    assert stored_bodies(core) == [event()]
+    assert post_signed(serve(services.tracker.record), event()).status == 200
+    assert services.sql("SELECT status FROM translations") == [("success",)]
+    assert services.sql("SELECT COUNT(*) FROM changes") == [(1,)]
+    assert stored_bodies(services) == [event()]
 
 
 def test_an_unusable_body_is_503_where_it_cannot_even_be_kept(serve: Serve, tmp_path: Path) -> None:
@@ -559,47 +563,49 @@ def test_an_unusable_body_is_503_where_it_cannot_even_be_kept(serve: Serve, tmp_
 # The unsigned route
 
 
-def test_an_unsigned_webhook_only_makes_the_poll_come_sooner(client: Client, core: Core) -> None:
-    core.sql(
+def test_an_unsigned_webhook_only_makes_the_poll_come_sooner(client: Client, services: Services) -> None:
+    services.sql(
         "INSERT INTO translations (video_translate_id, next_poll_at) VALUES ('a', '2026-11-23 13:00:00')"
     )
 
     answer = post(client, event(callback_id="order-1", title="Forged"), path=f"{HOOK}/{TOKEN}")
 
     assert answer.status == 200
-    assert core.sql("SELECT status, url, title, callback_id, next_poll_at FROM translations") == [
+    assert services.sql("SELECT status, url, title, callback_id, next_poll_at FROM translations") == [
         ("pending", None, None, None, "2026-11-23 12:00:00.000000")
     ]
-    assert core.sql("SELECT outcome, signed_by FROM deliveries") == [("hint", None)]
-    assert core.sql("SELECT * FROM changes") == []
+    assert services.sql("SELECT outcome, signed_by FROM deliveries") == [("hint", None)]
+    assert services.sql("SELECT * FROM changes") == []
 
 
-def test_a_signature_on_the_unsigned_route_makes_it_no_more_believed(client: Client, core: Core) -> None:
+def test_a_signature_on_the_unsigned_route_makes_it_no_more_believed(
+    client: Client, services: Services
+) -> None:
     body = event()
 
     post(client, body, headers=[("Signature", signature(body))], path=f"{HOOK}/{TOKEN}")
 
-    assert core.sql("SELECT status FROM translations") == [("pending",)]
+    assert services.sql("SELECT status FROM translations") == [("pending",)]
 
 
 WRONG_TOKENS = ("wrong", TOKEN + "x", TOKEN[:-1], "%C3%A4", "%ED%A0%80", "%00", "a/b", "%2e%2e")
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS"])
-def test_a_wrong_token_is_not_found(client: Client, core: Core, method: str) -> None:
+def test_a_wrong_token_is_not_found(client: Client, services: Services, method: str) -> None:
     for token in WRONG_TOKENS:
         answer = client.request(method, f"{HOOK}/{token}", body=event() if method == "POST" else b"")
         assert (answer.status, answer.json()) == (404, {"error": "Not Found"}), token
-    assert stored_bodies(core) == []
+    assert stored_bodies(services) == []
 
 
-def test_without_tokens_the_unsigned_route_does_not_exist(serve: Serve, core: Core) -> None:
-    assert post(serve(core.tracker.record, tokens=()), event(), path=f"{HOOK}/{TOKEN}").status == 404
+def test_without_tokens_the_unsigned_route_does_not_exist(serve: Serve, services: Services) -> None:
+    assert post(serve(services.tracker.record, tokens=()), event(), path=f"{HOOK}/{TOKEN}").status == 404
 
 
-def test_unsigned_nonsense_is_400_and_not_kept(client: Client, core: Core) -> None:
+def test_unsigned_nonsense_is_400_and_not_kept(client: Client, services: Services) -> None:
     assert post(client, b"nonsense", path=f"{HOOK}/{TOKEN}").status == 400
-    assert stored_bodies(core) == []
+    assert stored_bodies(services) == []
 
 
 # Everything else
@@ -679,28 +685,28 @@ def test_what_is_no_http_never_stops_the_listener(client: Client, raw: bytes) ->
 # Senders who lie or dawdle
 
 
-def test_a_sender_who_promises_more_than_it_sends_stores_nothing(client: Client, core: Core) -> None:
+def test_a_sender_who_promises_more_than_it_sends_stores_nothing(client: Client, services: Services) -> None:
     body = event()
     with client.connect() as connection:
         headers: Headers = [("Signature", signature(body)), ("Content-Length", str(len(body) + 10))]
         connection.sendall(client.head("POST", HOOK, headers) + body)
     assert post_signed(client, event(video_translate_id="b")).status == 200
-    assert core.sql("SELECT video_translate_id FROM translations") == [("b",)]
+    assert services.sql("SELECT video_translate_id FROM translations") == [("b",)]
 
 
-def test_a_sender_who_sends_more_than_it_promises_is_not_believed(client: Client, core: Core) -> None:
+def test_a_sender_who_sends_more_than_it_promises_is_not_believed(client: Client, services: Services) -> None:
     body = event()
     with client.connect() as connection:
         headers: Headers = [("Signature", signature(body)), ("Content-Length", str(len(body) - 10))]
         connection.sendall(client.head("POST", HOOK, headers) + body)
         assert read_answer(connection).status in (400, 401)
-    assert stored_bodies(core) == []
+    assert stored_bodies(services) == []
 
 
 def test_a_body_that_trickles_in_is_408_while_others_are_served(
-    serve: Serve, core: Core, refused: list[int]
+    serve: Serve, services: Services, refused: list[int]
 ) -> None:
-    client = serve(core.tracker.record, body_seconds=0.5)
+    client = serve(services.tracker.record, body_seconds=0.5)
     with client.connect() as connection:
         connection.sendall(client.head("POST", HOOK, [("Content-Length", "100000")]))
         slow = threading.Thread(target=drip, args=(connection, b"x"))
@@ -712,11 +718,11 @@ def test_a_body_that_trickles_in_is_408_while_others_are_served(
     assert answer.status == 408
     assert answer.json() == {"error": "the body took too long"}
     assert refused == [408]
-    assert stored_bodies(core) == [event()]
+    assert stored_bodies(services) == [event()]
 
 
-def test_a_sender_who_falls_silent_in_the_body_is_408(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record, body_seconds=0.1)
+def test_a_sender_who_falls_silent_in_the_body_is_408(serve: Serve, services: Services) -> None:
+    client = serve(services.tracker.record, body_seconds=0.1)
     with client.connect() as connection:
         connection.sendall(client.head("POST", HOOK, [("Content-Length", "100")]))
         assert read_answer(connection).status == 408
@@ -725,16 +731,16 @@ def test_a_sender_who_falls_silent_in_the_body_is_408(serve: Serve, core: Core) 
 
 @pytest.mark.parametrize("said", [b"", b"POST /webhooks/heygen HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 def test_a_sender_who_falls_silent_before_the_body_is_hung_up_on(
-    serve: Serve, core: Core, said: bytes
+    serve: Serve, services: Services, said: bytes
 ) -> None:
-    client = serve(core.tracker.record, header_seconds=0.2)
+    client = serve(services.tracker.record, header_seconds=0.2)
     with client.connect() as connection:
         connection.sendall(said)
         assert is_closed(connection)
 
 
-def test_headers_without_an_end_are_hung_up_on(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record)
+def test_headers_without_an_end_are_hung_up_on(serve: Serve, services: Services) -> None:
+    client = serve(services.tracker.record)
     with client.connect() as connection:
         connection.sendall(b"POST /webhooks/heygen HTTP/1.1\r\nX-Long: ")
         with suppress(ConnectionError):  # it may be closed while we still talk
@@ -743,8 +749,10 @@ def test_headers_without_an_end_are_hung_up_on(serve: Serve, core: Core) -> None
         assert is_closed(connection)
 
 
-def test_headers_that_trickle_in_are_hung_up_on_while_others_are_served(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record, header_seconds=0.5)
+def test_headers_that_trickle_in_are_hung_up_on_while_others_are_served(
+    serve: Serve, services: Services
+) -> None:
+    client = serve(services.tracker.record, header_seconds=0.5)
     with client.connect() as connection:
         connection.sendall(b"POST /webhooks/heygen HTTP/1.1\r\nX-Slow: ")
         slow = threading.Thread(target=drip, args=(connection, b"x"))
@@ -763,9 +771,9 @@ def test_headers_that_trickle_in_are_hung_up_on_while_others_are_served(serve: S
     ],
 )
 def test_a_sender_who_goes_on_talking_after_the_answer_is_hung_up_on(
-    serve: Serve, core: Core, request_: tuple[str, str, Headers], rest: bytes, status: int
+    serve: Serve, services: Services, request_: tuple[str, str, Headers], rest: bytes, status: int
 ) -> None:
-    client = serve(core.tracker.record, header_seconds=0.3)
+    client = serve(services.tracker.record, header_seconds=0.3)
     with client.connect() as connection:
         connection.sendall(client.head(*request_))
         assert read_answer(connection).status == status
@@ -773,18 +781,18 @@ def test_a_sender_who_goes_on_talking_after_the_answer_is_hung_up_on(
         assert is_closed(connection)
 
 
-def test_a_connection_is_used_again_and_again(serve: Serve, core: Core) -> None:
-    client = serve(core.tracker.record, header_seconds=0.5)
+def test_a_connection_is_used_again_and_again(serve: Serve, services: Services) -> None:
+    client = serve(services.tracker.record, header_seconds=0.5)
     with client.connect() as connection:
         for number in range(5):
             body = event(video_translate_id=f"id-{number}")
             headers: Headers = [("Signature", signature(body)), ("Content-Length", str(len(body)))]
             connection.sendall(client.head("POST", HOOK, headers) + body)
             assert read_answer(connection).status == 200
-    assert len(stored_bodies(core)) == 5
+    assert len(stored_bodies(services)) == 5
 
 
-def test_requests_sent_without_waiting_are_all_answered(client: Client, core: Core) -> None:
+def test_requests_sent_without_waiting_are_all_answered(client: Client, services: Services) -> None:
     bodies = [event(video_translate_id=f"id-{number}") for number in range(5)]
     with client.connect() as connection:
         connection.sendall(
@@ -799,10 +807,10 @@ def test_requests_sent_without_waiting_are_all_answered(client: Client, core: Co
         )
         received = b"".join(iter(lambda: connection.recv(65_536), b""))
     assert received.count(b"HTTP/1.1 200 OK") == 6
-    assert stored_bodies(core) == bodies
+    assert stored_bodies(services) == bodies
 
 
-def test_many_senders_at_once_are_all_stored(client: Client, core: Core) -> None:
+def test_many_senders_at_once_are_all_stored(client: Client, services: Services) -> None:
     ids = [f"id-{number}" for number in range(100)]
     statuses: list[int] = []
 
@@ -816,16 +824,16 @@ def test_many_senders_at_once_are_all_stored(client: Client, core: Core) -> None
         thread.join(DEADLINE)
 
     assert statuses == [200] * 100
-    assert {row[0] for row in core.sql("SELECT video_translate_id FROM translations")} == set(ids)
+    assert {row[0] for row in services.sql("SELECT video_translate_id FROM translations")} == set(ids)
 
 
-def test_what_is_being_stored_when_the_listener_stops_is_answered_first(core: Core) -> None:
+def test_what_is_being_stored_when_the_listener_stops_is_answered_first(services: Services) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
-    async def slow(records: Sequence[Record]) -> list[Recorded]:
+    async def slow(records: Sequence[Record]) -> list[RecordResult]:
         entered.set()
         await asyncio.to_thread(go_on.wait, DEADLINE)
-        stored: list[Recorded] = await core.tracker.record(records)
+        stored: list[RecordResult] = await services.tracker.record(records)
         return stored
 
     receiver = Receiver(
@@ -845,7 +853,7 @@ def test_what_is_being_stored_when_the_listener_stops_is_answered_first(core: Co
     sender.join(DEADLINE)
 
     assert [answer.status for answer in answers] == [200]
-    assert stored_bodies(core) == [event()]
+    assert stored_bodies(services) == [event()]
 
 
 def wait_until_refused(client: Client) -> None:
@@ -856,11 +864,13 @@ def wait_until_refused(client: Client) -> None:
 
 
 def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
-    core: Core, tmp_path: Path, serve: Serve
+    services: Services, tmp_path: Path, serve: Serve
 ) -> None:
     path, now = tmp_path / "secrets.json", [NOON]
-    daemon, verb = (Keyring({}, path, lambda: now[0]) for _ in range(2))  # in two processes, in real life
-    client = serve(core.tracker.record, secrets=daemon.secrets)
+    daemon, verb = (
+        WebhookSecrets({}, path, lambda: now[0]) for _ in range(2)
+    )  # in two processes, in real life
+    client = serve(services.tracker.record, secrets=daemon.secrets)
 
     def post(body: bytes, secret: str) -> int:
         return client.request(
@@ -879,7 +889,7 @@ def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
     assert post(event(video_translate_id="d"), "whsec_2") == 200
 
     before = f"heygen-before-{NOON:%Y%m%dT%H%M%SZ}"
-    assert core.sql("SELECT video_translate_id, signed_by FROM deliveries ORDER BY id") == [
+    assert services.sql("SELECT video_translate_id, signed_by FROM deliveries ORDER BY id") == [
         ("a", "heygen"),
         ("b", "heygen"),
         ("c", before),
@@ -887,9 +897,9 @@ def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
     ]
 
 
-def test_another_token_counts_without_a_restart(serve: Serve, core: Core) -> None:
+def test_another_token_counts_without_a_restart(serve: Serve, services: Services) -> None:
     tokens = ["first-token"]
-    client = serve(core.tracker.record, tokens=tokens)
+    client = serve(services.tracker.record, tokens=tokens)
     assert post(client, event(), path=f"{HOOK}/first-token").status == 200
 
     tokens[:] = ["second-token"]

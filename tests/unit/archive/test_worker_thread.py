@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tracker.archive.worker_thread import Hands
+from tracker.archive.worker_thread import WorkerThread
 
 pytestmark = pytest.mark.anyio
 
@@ -32,28 +32,28 @@ def anyio_backend() -> str:
 
 
 async def test_what_was_asked_is_done_in_order_also_after_nobody_waits_for_it() -> None:
-    hands, may, done = Hands(), threading.Event(), list[str]()
+    worker_thread, may, done = WorkerThread(), threading.Event(), list[str]()
 
     def first() -> None:
         may.wait(10)
         done.append("first")
 
-    waiting = asyncio.create_task(hands.do(first))
+    waiting = asyncio.create_task(worker_thread.do(first))
     await asyncio.sleep(0)
     waiting.cancel()
     may.set()
 
-    await hands.do(done.append, "second")
+    await worker_thread.do(done.append, "second")
     assert done == ["first", "second"]
-    hands.rest()
+    worker_thread.rest()
 
 
 async def test_what_it_raises_is_raised() -> None:
-    hands = Hands()
+    worker_thread = WorkerThread()
     with pytest.raises(ValueError, match="invalid literal"):
-        await hands.do(int, "x")
-    assert await hands.do(int, "7") == 7
-    hands.rest()
+        await worker_thread.do(int, "x")
+    assert await worker_thread.do(int, "7") == 7
+    worker_thread.rest()
 
 
 def test_a_thread_that_hangs_keeps_no_process_from_its_end() -> None:

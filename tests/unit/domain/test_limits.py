@@ -12,20 +12,20 @@ from tests.contract.openers import Database
 from tests.fakes import FakeFigures, FakeHeyGen
 from tests.unit.polling.listed import House, listed, open_house, page
 from tracker.domain.adoption import Adoption
-from tracker.domain.limits import Pace
-from tracker.domain.record import Record, Recorded
-from tracker.domain.schedule import Cadence
+from tracker.domain.limits import PollLimits
+from tracker.domain.record import Record, RecordResult
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Status
 from tracker.errors import KeyRejectedError, RateLimitedError, StoreError, TransientError
 from tracker.polling.discovery import Discovery, Sweeps
 from tracker.polling.gate import Reason
 from tracker.polling.poller import Poller
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 
-CADENCE = Cadence()
-PACE = Pace(1, 15.0, 5.0, CADENCE)
+CADENCE = Schedule()
+PACE = PollLimits(1, 15.0, 5.0, CADENCE)
 HOURS = 3600
 
 
@@ -40,9 +40,9 @@ class Stage:
     def __init__(self, database: Database, *, has_key: bool = True) -> None:
         self.heygen, self.clock = FakeHeyGen(), database.clock
         figures = FakeFigures()
-        tracker = Tracker(database.store, CADENCE, figures)
+        tracker = Recorder(database.store, CADENCE, figures)
         asked = self.heygen if has_key else None
-        self.poller = Poller(database.store, tracker, asked, figures, self.clock, owner="tests", pace=PACE)
+        self.poller = Poller(database.store, tracker, asked, figures, self.clock, owner="tests", limits=PACE)
 
     async def run_once(self) -> dict[str, int]:
         return dict(await self.poller.run_once())
@@ -54,7 +54,7 @@ async def test_more_questions_at_once_are_asked_from_the_next_tick_on(database: 
     await stage.run_once()
     assert stage.heygen.most_in_flight == 1
 
-    stage.poller.set_pace(replace(PACE, concurrency=4))
+    stage.poller.set_limits(replace(PACE, concurrency=4))
     stage.clock.advance(HOURS)
     assert await stage.run_once() == {"running": 9}
     assert stage.heygen.most_in_flight == 4
@@ -63,7 +63,7 @@ async def test_more_questions_at_once_are_asked_from_the_next_tick_on(database: 
 async def test_a_claim_is_held_as_long_as_the_new_pace_needs(database: Database) -> None:
     stage = Stage(database)
     database.track("a")
-    stage.poller.set_pace(replace(PACE, concurrency=10, request_timeout=100.0, rate_limit=0.1))
+    stage.poller.set_limits(replace(PACE, concurrency=10, request_timeout=100.0, rate_limit=0.1))
     held: list[float] = []
     stage.heygen.before_answering = lambda _id: held.extend(
         (row["claimed_until"] - stage.clock()).total_seconds() for row in database.rows()
@@ -76,7 +76,7 @@ async def test_polling_rests_as_long_as_the_new_cadence_says(database: Database)
     stage = Stage(database)
     database.track("a")
     stage.heygen.every = KeyRejectedError("HTTP 401")
-    stage.poller.set_pace(replace(PACE, cadence=Cadence(min_interval=timedelta(seconds=40))))
+    stage.poller.set_limits(replace(PACE, schedule=Schedule(min_interval=timedelta(seconds=40))))
     await stage.run_once()
     assert stage.poller.state.until == after(40)
 
@@ -189,7 +189,7 @@ async def test_an_interval_that_comes_during_a_sweep_counts_from_its_end(
 ) -> None:
     sweeps, record = sweeps_in(house, 24), house.tracker.record
 
-    async def record_and_change(records: Sequence[Record]) -> list[Recorded]:
+    async def record_and_change(records: Sequence[Record]) -> list[RecordResult]:
         sweeps.set_interval(_hours(1))
         return await record(records)
 

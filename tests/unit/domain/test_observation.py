@@ -4,8 +4,8 @@ import pytest
 
 from tests.builders import URL, delivery, failed_poll, observation, poll, translation
 from tracker.domain.observation import Problem, ProblemKind
-from tracker.domain.outcome import judge
-from tracker.domain.schedule import Cadence
+from tracker.domain.outcome import determine_outcome
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 
 
@@ -27,7 +27,7 @@ def test_links_stay_out_of_every_repr() -> None:
     for name in ["url", "caption_url", "audio_url", "srt_url", "vtt_url"]:
         link = f"{URL}?Signature=s3cret"
         seen = poll(Status.SUCCESS, **{name: link})
-        verdict = judge(translation(), seen, Cadence())
+        verdict = determine_outcome(translation(), seen, Schedule())
         assert link in verdict.updates.values()
         assert "s3cret" not in repr((seen, translation(**{name: link}), verdict))
 

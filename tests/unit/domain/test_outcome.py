@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 from tests.builders import ID, NOON, URL, after, failed_poll, observation, poll, translation, webhook
 from tracker.domain.links import LinkKind, Move
 from tracker.domain.observation import Details, Observation, ProblemKind
-from tracker.domain.outcome import Outcome, Verdict, judge
-from tracker.domain.schedule import CONFIRMATIONS, Cadence
+from tracker.domain.outcome import DeliveryOutcome, Outcome, determine_outcome
+from tracker.domain.schedule import CONFIRMATIONS, Schedule
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.transitions import Change
 from tracker.domain.translation import Translation
 
-CADENCE = Cadence()
+CADENCE = Schedule()
 PENDING, RUNNING, SUCCESS, FAILED = Status
 NOT_FOUND, INVALID_ID, UNREACHABLE = ProblemKind
 REOPEN = observation(Source.MANUAL, PENDING)
 
 
-def judged(current: Translation, seen: Observation) -> Verdict:
-    return judge(current, seen, CADENCE)
+def judged(current: Translation, seen: Observation) -> Outcome:
+    return determine_outcome(current, seen, CADENCE)
 
 
-def written(current: Translation, verdict: Verdict) -> Translation:
+def written(current: Translation, verdict: Outcome) -> Translation:
     """The translation once the verdict is stored, as the store reads it again."""
     columns: dict[str, Any] = dict(verdict.updates)
     told = {name: columns.pop(name) for name in list(columns) if name in Details.__dataclass_fields__}
@@ -58,7 +58,7 @@ def test_a_poll_fills_what_it_tells_and_what_follows_from_it() -> None:
     )
     verdict = judged(translation(status=RUNNING), seen)
     assert verdict.change == Change(RUNNING, SUCCESS)
-    assert verdict.outcome is Outcome.APPLIED
+    assert verdict.outcome is DeliveryOutcome.APPLIED
     assert verdict.updates == {
         "url": URL,
         "url_fetched_at": after(60),
@@ -83,7 +83,7 @@ def test_a_repeated_poll_writes_only_that_it_was_asked() -> None:
 def test_a_repeated_webhook_writes_nothing() -> None:
     told = ended(title="Talk", provider_status="success")
     verdict = judged(told, webhook(SUCCESS, url=URL, title="Talk", provider_status="success"))
-    assert verdict == Verdict(None, {}, Outcome.UNCHANGED)
+    assert verdict == Outcome(None, {}, DeliveryOutcome.UNCHANGED)
 
 
 def test_a_poll_renews_the_url_and_a_repeated_webhook_does_not() -> None:
@@ -217,7 +217,7 @@ def test_a_link_that_heygen_gives_again_as_it_was_lasts_from_then_on(source: Sou
 def test_but_a_repeated_webhook_makes_no_link_last_longer(source: Source) -> None:
     known = through(translation(), poll(SUCCESS, **ALL_LINKS))
     again = judged(known, observation(source, SUCCESS, **ALL_LINKS, observed_at=after(days=5)))
-    assert again == Verdict(None, {}, Outcome.UNCHANGED)
+    assert again == Outcome(None, {}, DeliveryOutcome.UNCHANGED)
 
 
 def test_a_renewed_query_is_no_change_and_no_move() -> None:
@@ -321,7 +321,7 @@ def test_trouble_never_changes_a_status() -> None:
         for status in [PENDING, RUNNING]:
             verdict = judged(translation(status=status), failed_poll(kind))
             assert verdict.change is None
-            assert verdict.outcome is Outcome.APPLIED
+            assert verdict.outcome is DeliveryOutcome.APPLIED
 
 
 def test_trouble_is_counted_and_told() -> None:
@@ -467,7 +467,11 @@ def test_reopening_settles_a_conflict_too() -> None:
 def test_a_hint_is_a_hint_whatever_it_did() -> None:
     seen = observation(Source.WEBHOOK, SUCCESS, hint=True)
     verdict = judged(translation(next_poll_at=after(500)), seen)
-    assert (verdict.change, verdict.updates, verdict.outcome) == (None, {"next_poll_at": NOON}, Outcome.HINT)
+    assert (verdict.change, verdict.updates, verdict.outcome) == (
+        None,
+        {"next_poll_at": NOON},
+        DeliveryOutcome.HINT,
+    )
 
 
 times = st.integers(-100_000, 100_000).map(after)

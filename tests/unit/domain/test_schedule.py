@@ -13,7 +13,7 @@ from tracker.domain.schedule import (
     DAILY,
     JITTER,
     YOUNG,
-    Cadence,
+    Schedule,
     Tempo,
     back_off,
     interval,
@@ -25,7 +25,7 @@ from tracker.domain.status import Attention, Source, Status
 from tracker.domain.transitions import Change
 from tracker.domain.translation import Translation
 
-CADENCE = Cadence()  # 15 s to 10 min
+CADENCE = Schedule()  # 15 s to 10 min
 PENDING, RUNNING, SUCCESS, FAILED = Status
 
 
@@ -94,7 +94,7 @@ def test_a_young_one_is_asked_about_in_time_for_max_staleness_however_trusted_we
 
 
 def test_the_shortest_interval_of_the_settings_is_stronger_than_max_staleness() -> None:
-    slow = Cadence(min_interval=seconds(120), max_staleness=seconds(60))
+    slow = Schedule(min_interval=seconds(120), max_staleness=seconds(60))
     assert slow.longest_while_young == seconds(120)
     assert interval(slow, timedelta(minutes=5)) == seconds(120)
 
@@ -125,12 +125,12 @@ def test_every_interval_is_within_its_bounds(age: timedelta, failures: int, temp
 def test_a_young_interval_never_exceeds_the_promise_but_for_the_rate_limit_and_the_settings(
     age: timedelta, stretch: float, promised: int, floor: int
 ) -> None:
-    cadence = Cadence(max_staleness=seconds(promised))
-    free = interval(cadence, age, tempo=Tempo(stretch))
-    held = interval(cadence, age, tempo=Tempo(stretch, seconds(floor), seconds(floor)))
+    schedule = Schedule(max_staleness=seconds(promised))
+    free = interval(schedule, age, tempo=Tempo(stretch))
+    held = interval(schedule, age, tempo=Tempo(stretch, seconds(floor), seconds(floor)))
     assert held == max(free, seconds(floor))
     if age < YOUNG:
-        assert free <= max(0.9 * seconds(promised), cadence.min_interval)
+        assert free <= max(0.9 * seconds(promised), schedule.min_interval)
 
 
 # How far webhooks are trusted
@@ -307,7 +307,7 @@ def test_probes_come_ever_more_rarely() -> None:
 
 
 def test_probes_respect_the_bounds_of_the_settings() -> None:
-    quick = Cadence(min_interval=seconds(1), max_interval=seconds(4))
+    quick = Schedule(min_interval=seconds(1), max_interval=seconds(4))
     assert [probe_after(quick, attempt).total_seconds() for attempt in (0, 1, 2, 3)] == [1, 2, 4, 4]
 
 

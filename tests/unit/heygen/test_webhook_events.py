@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import ID, NOON, SECRET, URL, after, as_body, event, payload, signature
 from tests.unit.heygen.test_payloads import any_text, json_values, nested
 from tracker.domain.observation import Details, Observation
-from tracker.domain.outcome import Outcome
+from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.record import Record
 from tracker.domain.status import Source, Status
 from tracker.heygen.webhook_events import (
@@ -39,7 +39,7 @@ def seen(told: dict[str, Any], *, signed_by: str | None = "main") -> Observation
     return observation
 
 
-def refused(told: dict[str, Any], *, signed_by: str | None = "main") -> tuple[Outcome, str | None]:
+def refused(told: dict[str, Any], *, signed_by: str | None = "main") -> tuple[DeliveryOutcome, str | None]:
     """What a record that observes nothing is kept as."""
     record = read(told, signed_by=signed_by)
     assert record.observation is None
@@ -206,7 +206,7 @@ def test_an_id_that_heygen_never_gives_out_is_kept_as_an_error(signed_by: str | 
         *("a/b", "../../etc/passwd", "a.b", "a b", "a'b", 'a"b', "a;--", " " + ID),
         *("é", "٣", "a\x00", "\ud800", "x" * 256, {"a": 1}, [ID], 1.5),
     ]
-    problem = (Outcome.ERROR, "the event's id is none that HeyGen gives out")
+    problem = (DeliveryOutcome.ERROR, "the event's id is none that HeyGen gives out")
     for bad in bad_ids:
         told = event("video_translate.success", video_translate_id=bad)
         assert refused(told, signed_by=signed_by) == problem, bad
@@ -221,11 +221,14 @@ def test_an_end_that_names_nothing_is_an_error(signed_by: str | None) -> None:
     nothing: list[Any] = [None, "text", [], 7, {}, {"video_translate_id": None}, {"callback_id": ""}]
     for data in nothing:
         told = {"event_type": "video_translate.success", "event_data": data}
-        assert refused(told, signed_by=signed_by) == (Outcome.ERROR, "the event names no translation"), data
+        assert refused(told, signed_by=signed_by) == (
+            DeliveryOutcome.ERROR,
+            "the event names no translation",
+        ), data
 
 
 def test_an_end_without_event_data_is_one_too() -> None:
-    assert refused({"event_type": "video_translate.fail"})[0] is Outcome.ERROR
+    assert refused({"event_type": "video_translate.fail"})[0] is DeliveryOutcome.ERROR
 
 
 # Hints
@@ -263,7 +266,7 @@ def test_other_events_about_translations_are_hints(signed_by: str | None) -> Non
 
 def test_the_id_of_a_batch_is_no_translations_id() -> None:
     batch = {"event_type": "batch.finished", "event_data": {"id": "batch7", "batch_id": "batch7"}}
-    assert refused(batch) == (Outcome.UNKNOWN, None)
+    assert refused(batch) == (DeliveryOutcome.UNKNOWN, None)
 
 
 def test_a_batch_may_name_a_callback_id() -> None:
@@ -276,16 +279,16 @@ def test_a_batch_may_name_a_callback_id() -> None:
 
 def test_events_of_other_products_are_kept_and_ignored() -> None:
     for event_type in ("avatar_video.success", "video_translate", "VIDEO_TRANSLATE.SUCCESS", " "):
-        assert refused(event(event_type)) == (Outcome.IGNORED, None), event_type
+        assert refused(event(event_type)) == (DeliveryOutcome.IGNORED, None), event_type
 
 
 def test_an_event_without_a_type_is_an_error() -> None:
     for told in ({}, event(None), event("")):  # type: ignore[arg-type]
-        assert refused(told) == (Outcome.ERROR, "the event has no event_type")
+        assert refused(told) == (DeliveryOutcome.ERROR, "the event has no event_type")
 
 
 def test_a_type_that_is_no_text_is_another_product() -> None:
-    assert refused(event(["video_translate.success"]))[0] is Outcome.IGNORED  # type: ignore[arg-type]
+    assert refused(event(["video_translate.success"]))[0] is DeliveryOutcome.IGNORED  # type: ignore[arg-type]
 
 
 # What is kept
@@ -336,7 +339,7 @@ def test_an_event_without_an_id_has_none() -> None:
 
 def test_an_authentic_body_that_is_no_object_is_kept_for_people() -> None:
     record = read_unusable(b"[]", [("Signature", HEX)], NOON, "main", "the body is not a JSON object")
-    assert (record.outcome, record.observation) == (Outcome.ERROR, None)
+    assert (record.outcome, record.observation) == (DeliveryOutcome.ERROR, None)
     assert record.delivery is not None
     assert (record.delivery.body, record.delivery.error) == (b"[]", "the body is not a JSON object")
     assert (record.delivery.signed_by, record.delivery.event_type) == ("main", None)
@@ -369,7 +372,7 @@ def test_every_object_becomes_a_record_that_both_engines_can_store(
         assert record.observation.video_translate_id or record.observation.callback_id
         assert signed_by or is_a_mere_hint(record.observation)
     else:
-        assert record.outcome in (Outcome.ERROR, Outcome.IGNORED, Outcome.UNKNOWN)
+        assert record.outcome in (DeliveryOutcome.ERROR, DeliveryOutcome.IGNORED, DeliveryOutcome.UNKNOWN)
 
 
 # The event log

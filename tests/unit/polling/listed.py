@@ -13,10 +13,10 @@ from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.observation import Observation
 from tracker.domain.page import Page
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.store.repository import Repository
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 
 @dataclass
@@ -83,7 +83,7 @@ class House:
     """A store on SQLite with the one door, a clock that stands at noon, and a listing."""
 
     database: Database
-    tracker: Tracker
+    tracker: Recorder
     listing: FakeListing
 
     @property
@@ -125,7 +125,7 @@ class House:
 @contextmanager
 def open_house(folder: Path) -> Iterator[House]:
     with open_sqlite(folder) as database:
-        yield House(database, Tracker(database.store, Cadence(), FakeFigures()), FakeListing())
+        yield House(database, Recorder(database.store, Schedule(), FakeFigures()), FakeListing())
 
 
 def times(*ages: float) -> Sequence[datetime]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import NOON, after
 from tests.contract.openers import Database
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.polling.account import HEARTBEAT, HOLD, MEMORY, PROBE, SILENT, Account
 from tracker.polling.gate import Gate, Reason
 
@@ -24,7 +24,7 @@ class Member(Account):
     """Notes what it tells the client."""
 
     def __init__(self, database: Database, name: str, reason: Reason | None = None) -> None:
-        super().__init__(database.store, Gate(Cadence(), reason), name)
+        super().__init__(database.store, Gate(Schedule(), reason), name)
         self.shares: list[tuple[int, timedelta]] = []
         self.silences: list[timedelta] = []
         self.share = lambda count, hold: self.shares.append((count, hold))

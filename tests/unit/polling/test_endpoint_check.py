@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 
 from tests.builders import delivery
 from tests.contract.openers import Database
-from tracker.domain.outcome import judge
+from tracker.domain.outcome import determine_outcome
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source
 from tracker.errors import KeyRejectedError, TransientError
-from tracker.polling.endpoint_check import ADVICE, EndpointWatch, find_ours, is_silent
+from tracker.polling.endpoint_check import ADVICE, EndpointCheck, find_ours, is_silent
 
 pytestmark = pytest.mark.anyio
 
@@ -69,10 +69,15 @@ class Stage:
         url: str | None = None,
     ) -> None:
         self.v3, self.legacy = FakeList(*found), FakeList()
-        self.memory = FakeMemory(remembered)
+        self.key_values = FakeMemory(remembered)
         self.has_secrets = True
-        self.watch = EndpointWatch(
-            self.v3, self.legacy, self.memory, database.store, url=url, has_secrets=lambda: self.has_secrets
+        self.watch = EndpointCheck(
+            self.v3,
+            self.legacy,
+            self.key_values,
+            database.store,
+            url=url,
+            has_secrets=lambda: self.has_secrets,
         )
 
     async def told(self) -> list[tuple[str, str]]:
@@ -140,7 +145,7 @@ async def test_who_never_registered_one_is_left_alone(database: Database) -> Non
 async def test_one_that_was_removed_is_forgotten(database: Database) -> None:
     stage = Stage(database)
     await stage.told()
-    stage.memory.remembered = None
+    stage.key_values.remembered = None
     assert await stage.told() == [("info", "endpoint_missing")]
 
 
@@ -181,7 +186,7 @@ async def test_ends_that_no_webhook_told_of_mean_silence(database: Database) -> 
 async def test_webhooks_that_come_after_the_polls_are_no_silence(database: Database) -> None:
     stage = Stage(database, remembered=None)
     database.end(*[Source.POLL] * 20)
-    await database.store.apply([Record(delivery=delivery())], partial(judge, cadence=Cadence()))
+    await database.store.apply([Record(delivery=delivery())], partial(determine_outcome, schedule=Schedule()))
     assert await stage.told() == []
     database.clock.advance(1)
     database.end(*[Source.POLL] * 20)

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON, after
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.polling.gate import Gate, Reason
 
 
 def gate() -> Gate:
-    return Gate(Cadence(min_interval=timedelta(seconds=15), max_interval=timedelta(seconds=600)))
+    return Gate(Schedule(min_interval=timedelta(seconds=15), max_interval=timedelta(seconds=600)))
 
 
 def test_an_open_gate_lets_through_all_that_is_wanted() -> None:
@@ -27,7 +27,7 @@ def test_a_shut_one_lets_nothing_through_and_then_one_probe(reason: Reason) -> N
 
 
 def test_without_an_api_key_it_never_opens() -> None:
-    keyless = Gate(Cadence(), reason=Reason.NO_API_KEY)
+    keyless = Gate(Schedule(), reason=Reason.NO_API_KEY)
     assert [keyless.room(NOON, 10), keyless.room(after(days=365), 1)] == [0, 0]
 
 
@@ -123,7 +123,7 @@ def test_for_other_reasons_it_rests_as_before(reason: Reason) -> None:
 
 
 def test_an_open_one_and_one_without_a_key_stay_as_they_are() -> None:
-    still_open, keyless = gate(), Gate(Cadence(), reason=Reason.NO_API_KEY)
+    still_open, keyless = gate(), Gate(Schedule(), reason=Reason.NO_API_KEY)
     still_open.try_now(NOON)
     keyless.try_now(NOON)
     assert [still_open.room(NOON, 10), keyless.room(NOON, 10)] == [10, 0]

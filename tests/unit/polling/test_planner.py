@@ -10,17 +10,17 @@ from structlog.testing import capture_logs
 from tests.builders import URL, after, observation
 from tests.contract.openers import Database
 from tests.fakes import FakeFigures, FakeHeyGen
-from tracker.domain.capacity import Plan, plan
+from tracker.domain.capacity import CapacityPlan, plan
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence, Tempo
+from tracker.domain.schedule import Schedule, Tempo
 from tracker.domain.status import Source, Status
 from tracker.errors import StoreError
 from tracker.polling.planner import PLAN_SECONDS, Mode, Planner
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 
-CADENCE = Cadence()
+CADENCE = Schedule()
 HOUR = timedelta(hours=1)
 
 
@@ -38,9 +38,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.store, self.clock = self.database.store, self.database.clock
-        self.tracker = Tracker(self.store, CADENCE, FakeFigures())
+        self.tracker = Recorder(self.store, CADENCE, FakeFigures())
         self.planner = Planner(
-            self.store, self.tracker, self.heygen, self.clock, cadence=CADENCE, rate_limit=1.0
+            self.store, self.tracker, self.heygen, self.clock, schedule=CADENCE, rate_limit=1.0
         )
 
     def track(self, young: int, old: int = 0) -> "Stage":
@@ -231,7 +231,7 @@ async def test_without_a_catch_up_the_first_tick_brings_the_polls_forward(
         stage.tracker,
         stage.heygen,
         stage.clock,
-        cadence=Cadence(),
+        schedule=Schedule(),
         rate_limit=5,
         hasten_at_start=True,
     )
@@ -245,14 +245,14 @@ async def test_without_a_catch_up_the_first_tick_brings_the_polls_forward(
 async def test_nothing_open_keeps_every_promise(database: Database) -> None:
     stage = Stage(database)
     await stage.plan()
-    assert stage.tracker.plan == Plan(timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True)
+    assert stage.tracker.plan == CapacityPlan(timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True)
 
 
 async def test_another_rate_limit_is_planned_with_at_once(database: Database) -> None:
     stage = Stage(database).track(young=27, old=108)
     await stage.plan()
     stage.wait_long()
-    stage.planner.set_pace(CADENCE, 2.0)
+    stage.planner.set_limits(CADENCE, 2.0)
     await stage.planner.tick()
     assert stage.tracker.plan == plan(CADENCE, 27, 108, 1.8)
     assert not stage.was_hastened()
@@ -274,13 +274,13 @@ async def test_where_polls_may_come_sooner_now_they_do_at_once(
 ) -> None:
     stage = Stage(database).track(young=1)
     await stage.plan()
-    cadence = replace(CADENCE, **{name: timedelta(seconds=count) for name, count in seconds.items()})
-    stage.planner.set_pace(cadence, 1.0)
-    stage.planner.set_pace(cadence, 1.0)  # a second reload forgets nothing
+    schedule = replace(CADENCE, **{name: timedelta(seconds=count) for name, count in seconds.items()})
+    stage.planner.set_limits(schedule, 1.0)
+    stage.planner.set_limits(schedule, 1.0)  # a second reload forgets nothing
     stage.wait_long()
     hastened = []
     for _ in range(2):
         await stage.planner.tick()
         hastened.append(stage.was_hastened())
     assert hastened == [hastens, False]
-    assert stage.tracker.plan == plan(cadence, 1, 0, 0.9)
+    assert stage.tracker.plan == plan(schedule, 1, 0, 0.9)

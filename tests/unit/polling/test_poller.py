@@ -15,9 +15,9 @@ from tests.builders import ID, URL, after
 from tests.contract.openers import DISK_ERROR, Database
 from tests.contract.records import shown
 from tests.fakes import FakeFigures, FakeHeyGen
-from tracker.domain.limits import Pace
+from tracker.domain.limits import PollLimits
 from tracker.domain.poller_state import PollerState
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Status
 from tracker.errors import (
     AccountError,
@@ -30,12 +30,12 @@ from tracker.errors import (
 )
 from tracker.polling.gate import Reason
 from tracker.polling.poller import TOLD_ONE_BY_ONE, Poller
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 
 IDS = [f"id-{number}" for number in range(20)]
-CADENCE = Cadence()
+CADENCE = Schedule()
 DEADLINE = 10.0
 REJECTED = KeyRejectedError("HTTP 401")
 
@@ -57,7 +57,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         store, self.clock = self.database.store, self.database.clock
-        self.tracker = Tracker(store, CADENCE, self.figures)
+        self.tracker = Recorder(store, CADENCE, self.figures)
         self.poller = Poller(
             store,
             self.tracker,
@@ -65,7 +65,7 @@ class Stage:
             self.figures,
             self.clock,
             owner="tests",
-            pace=Pace(self.concurrency, 15.0, 5.0, CADENCE),
+            limits=PollLimits(self.concurrency, 15.0, 5.0, CADENCE),
         )
 
     def track(self, *video_translate_ids: str) -> "Stage":
@@ -358,7 +358,7 @@ async def test_an_answer_that_cannot_be_stored_is_asked_for_again_once_its_claim
     assert [line["event"] for line in logs if line["log_level"] == "error"][-1] == "poll not stored"
     assert database.row(ID)["status"] == "pending"
     stage.heygen.every = Status.SUCCESS
-    stage.clock.advance(Pace(stage.concurrency, 15.0, 5.0, CADENCE).lease.total_seconds() - 0.1)
+    stage.clock.advance(PollLimits(stage.concurrency, 15.0, 5.0, CADENCE).lease.total_seconds() - 0.1)
     assert await stage.run_once() == {}
     stage.clock.advance(0.1)
     with capture_logs():
@@ -442,7 +442,7 @@ async def test_what_was_claimed_while_stopping_is_given_back(database: Database)
 
 
 def test_a_claim_outlives_its_request() -> None:
-    assert Pace(10, 15.0, 0.1, CADENCE).lease > timedelta(seconds=15 + 10 / 0.1)
+    assert PollLimits(10, 15.0, 0.1, CADENCE).lease > timedelta(seconds=15 + 10 / 0.1)
 
 
 async def test_a_row_that_cannot_be_stored_is_put_off(

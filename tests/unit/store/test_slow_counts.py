@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tracker.errors import StoreError
-from tracker.store.slow_counts import QUICK_SECONDS, REST, Rested
+from tracker.store.slow_counts import QUICK_SECONDS, REST, SlowCount
 
 pytestmark = pytest.mark.anyio
 
@@ -28,13 +28,13 @@ class Figure:
 
 async def test_what_is_quick_is_looked_up_each_time() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        figure, rested = Figure(patch, QUICK_SECONDS), Rested[int]()
+        figure, rested = Figure(patch, QUICK_SECONDS), SlowCount[int]()
         assert [await rested.get(figure.look) for _ in range(3)] == [1, 2, 3]
 
 
 async def test_what_takes_long_rests_for_a_hundred_times_as_long() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        figure, rested = Figure(patch, 0.5), Rested[int]()
+        figure, rested = Figure(patch, 0.5), SlowCount[int]()
         assert await rested.get(figure.look) == 1
         figure.now += 0.5 * REST - 0.001
         assert await rested.get(figure.look) == 1
@@ -44,13 +44,13 @@ async def test_what_takes_long_rests_for_a_hundred_times_as_long() -> None:
 
 async def test_many_who_ask_at_once_make_one_look() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        figure, rested = Figure(patch, 0.5), Rested[int]()
+        figure, rested = Figure(patch, 0.5), SlowCount[int]()
         assert await asyncio.gather(*(rested.get(figure.look) for _ in range(50))) == [1] * 50
 
 
 async def test_an_error_is_not_remembered() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        figure, rested = Figure(patch, 0.5), Rested[int]()
+        figure, rested = Figure(patch, 0.5), SlowCount[int]()
         figure.error = StoreError("the database is away")
         with pytest.raises(StoreError, match="away"):
             await rested.get(figure.look)

@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 from tests.builders import ID, NOON, URL, after, delivery, observation, poll, webhook
 from tests.contract.openers import Database
 from tests.fakes import FakeFigures
-from tracker.domain.capacity import Plan
+from tracker.domain.capacity import CapacityPlan
 from tracker.domain.observation import Details, Observation
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence, Tempo
+from tracker.domain.schedule import Schedule, Tempo
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.transitions import Change
 from tracker.errors import InputError, StoreError
-from tracker.tracking.recorder import EVIDENCE, WORDS_REMEMBERED, Tracker, poll_request, registration
+from tracker.tracking.recorder import EVIDENCE, WORDS_REMEMBERED, Recorder, poll_request, registration
 
 pytestmark = pytest.mark.anyio
 
@@ -32,8 +32,8 @@ def figures() -> FakeFigures:
 
 
 @pytest.fixture
-def tracker(database: Database, figures: FakeFigures) -> Tracker:
-    return Tracker(database.store, Cadence(), figures)
+def tracker(database: Database, figures: FakeFigures) -> Recorder:
+    return Recorder(database.store, Schedule(), figures)
 
 
 def hold(database: Database, **columns: Any) -> None:
@@ -82,23 +82,23 @@ def test_a_request_to_poll_is_a_hint_by_a_person() -> None:
 # Recording
 
 
-async def test_records_are_judged_by_the_rules_and_stored(tracker: Tracker, database: Database) -> None:
+async def test_records_are_judged_by_the_rules_and_stored(tracker: Recorder, database: Database) -> None:
     database.track(ID)
-    [held] = await database.store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+    [held] = await database.store.claim_due(NOON, 1, "tests", Schedule().max_interval)
     [recorded] = await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
     assert recorded.change == Change(Status.PENDING, Status.RUNNING)
     assert database.row(ID)["status"] == "running"
 
 
 async def test_what_was_not_stored_is_not_told(
-    tracker: Tracker, database: Database, figures: FakeFigures
+    tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     with capture_logs() as logs, database.faults.failing(), pytest.raises(StoreError):
         await tracker.record([Record(observation=webhook(Status.SUCCESS), delivery=delivery())])
     assert (logs, figures.deliveries, figures.changes) == ([], {}, {})
 
 
-async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, database: Database) -> None:
+async def test_what_people_register_is_recorded_one_by_one(tracker: Recorder, database: Database) -> None:
     hold(database, video_translate_id=None, callback_id="b")
     named = [registration(NOON, callback_id="a"), registration(NOON, callback_id="b", title="Talk")]
     assert [recorded.is_new for recorded in await tracker.register(named)] == [True, False]
@@ -106,7 +106,7 @@ async def test_what_people_register_is_recorded_one_by_one(tracker: Tracker, dat
 
 
 async def test_a_change_is_told_with_its_lag(
-    tracker: Tracker, database: Database, figures: FakeFigures
+    tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     hold(database, status=Status.RUNNING)
     database.clock.advance(0.5)
@@ -129,7 +129,7 @@ async def test_a_change_is_told_with_its_lag(
 
 
 async def test_without_an_end_the_lag_counts_from_the_observation(
-    tracker: Tracker, database: Database
+    tracker: Recorder, database: Database
 ) -> None:
     database.clock.advance(1)
     with capture_logs() as logs:
@@ -137,14 +137,14 @@ async def test_without_an_end_the_lag_counts_from_the_observation(
     assert [line["lag"] for line in logs] == [1.0]
 
 
-async def test_a_note_is_told(tracker: Tracker, database: Database) -> None:
+async def test_a_note_is_told(tracker: Recorder, database: Database) -> None:
     hold(database, status=Status.FAILED)
     with capture_logs() as logs:
         await tracker.record([Record(observation=observation(Source.MANUAL, Status.PENDING))])
     assert [line["note"] for line in logs] == ["reopened by hand"]
 
 
-async def test_a_flag_that_was_raised_is_told(tracker: Tracker, database: Database) -> None:
+async def test_a_flag_that_was_raised_is_told(tracker: Recorder, database: Database) -> None:
     hold(database, status=Status.SUCCESS, url=URL)
     with capture_logs() as logs:
         await tracker.record([Record(observation=webhook(Status.FAILED))] * 2)
@@ -154,7 +154,7 @@ async def test_a_flag_that_was_raised_is_told(tracker: Tracker, database: Databa
 
 
 async def test_deliveries_are_counted_by_outcome(
-    tracker: Tracker, database: Database, figures: FakeFigures
+    tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     records = [
         Record(delivery=delivery(b"of another product")),
@@ -167,13 +167,13 @@ async def test_deliveries_are_counted_by_outcome(
 
 
 async def test_what_came_by_no_delivery_counts_as_none(
-    tracker: Tracker, database: Database, figures: FakeFigures
+    tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     await tracker.record([Record(observation=poll(Status.RUNNING))])
     assert not figures.deliveries
 
 
-async def test_an_unknown_word_is_told_once(tracker: Tracker, database: Database) -> None:
+async def test_an_unknown_word_is_told_once(tracker: Recorder, database: Database) -> None:
     seen = [observation(provider_status=word) for word in ("upscaling", "upscaling", "dubbing")]
     known = poll(Status.RUNNING, provider_status="running")
     hold(database, status=Status.RUNNING)
@@ -185,7 +185,7 @@ async def test_an_unknown_word_is_told_once(tracker: Tracker, database: Database
     ]
 
 
-async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, database: Database) -> None:
+async def test_a_flood_of_new_words_ends_somewhere(tracker: Recorder, database: Database) -> None:
     words = [observation(provider_status=f"word {number}") for number in range(WORDS_REMEMBERED + 10)]
     with capture_logs() as logs:
         await tracker.record([Record(observation=one) for one in words])
@@ -195,7 +195,7 @@ async def test_a_flood_of_new_words_ends_somewhere(tracker: Tracker, database: D
 # Whether webhooks can be trusted
 
 
-async def ends(tracker: Tracker, database: Database, *sources: Source) -> None:
+async def ends(tracker: Recorder, database: Database, *sources: Source) -> None:
     """One translation after another ends, first reported by these."""
     for source in sources:
         number = len(database.rows())
@@ -211,7 +211,7 @@ async def ends(tracker: Tracker, database: Database, *sources: Source) -> None:
         assert database.row(ended)["status"] == status
 
 
-async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, database: Database) -> None:
+async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Recorder, database: Database) -> None:
     stretches = []
     for _ in range(11):
         await ends(tracker, database, Source.WEBHOOK)
@@ -220,7 +220,7 @@ async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Tracker, dat
 
 
 async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
-    tracker: Tracker, database: Database
+    tracker: Recorder, database: Database
 ) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 15, Source.POLL)
     assert tracker.stretch == 1.0
@@ -228,13 +228,13 @@ async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
     assert tracker.stretch == 2.0
 
 
-async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Tracker, database: Database) -> None:
+async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Recorder, database: Database) -> None:
     database.end(*[Source.POLL] * 99, *[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert (tracker.stretch, tracker.delivery_rate) == (4.0, 1.0)
 
 
-async def test_and_the_latest_of_it_counts_most(tracker: Tracker, database: Database) -> None:
+async def test_and_the_latest_of_it_counts_most(tracker: Recorder, database: Database) -> None:
     database.end(*[Source.WEBHOOK] * 15, Source.POLL, *[Source.WEBHOOK] * 4)
     await tracker.remember_evidence()
     assert tracker.stretch == 1.0
@@ -242,11 +242,11 @@ async def test_and_the_latest_of_it_counts_most(tracker: Tracker, database: Data
     assert tracker.stretch == 2.0
 
 
-async def test_before_anything_ended_there_is_no_delivery_rate(tracker: Tracker) -> None:
+async def test_before_anything_ended_there_is_no_delivery_rate(tracker: Recorder) -> None:
     assert tracker.delivery_rate is None
 
 
-async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Tracker, database: Database) -> None:
+async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Recorder, database: Database) -> None:
     await ends(tracker, database, Source.WEBHOOK, Source.POLL)
     assert tracker.delivery_rate == 0.5
     await ends(tracker, database, *[Source.WEBHOOK] * EVIDENCE)
@@ -254,7 +254,7 @@ async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Tracker, da
 
 
 async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
-    tracker: Tracker, database: Database
+    tracker: Recorder, database: Database
 ) -> None:
     await ends(tracker, database, Source.WEBHOOK, Source.EVENT_LOG)
     assert tracker.unreported_ends == 0
@@ -264,13 +264,13 @@ async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
 
 @pytest.mark.parametrize("source", [Source.LIST, Source.EVENT_LOG, Source.MANUAL])
 async def test_ends_that_may_be_old_tell_nothing_of_webhooks(
-    tracker: Tracker, database: Database, source: Source
+    tracker: Recorder, database: Database, source: Source
 ) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 10, *[source] * 20)
     assert (tracker.stretch, tracker.delivery_rate, tracker.unreported_ends) == (4.0, 1.0, 0)
 
 
-async def test_neither_does_an_end_that_settles_a_conflict(tracker: Tracker, database: Database) -> None:
+async def test_neither_does_an_end_that_settles_a_conflict(tracker: Recorder, database: Database) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 10)
     hold(database, status=Status.SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
     [settled] = await tracker.record([Record(observation=poll(Status.FAILED, observed_at=after(1)))])
@@ -279,26 +279,26 @@ async def test_neither_does_an_end_that_settles_a_conflict(tracker: Tracker, dat
     assert (tracker.stretch, tracker.unreported_ends) == (4.0, 0)
 
 
-async def waited(tracker: Tracker, database: Database, age: float) -> float:
+async def waited(tracker: Recorder, database: Database, age: float) -> float:
     """Seconds until the next poll of one that is `age` seconds old and still running."""
     hold(database, created_at=after(-age))
-    [held] = await database.store.claim_due(NOON, 1, "tests", Cadence().max_interval)
+    [held] = await database.store.claim_due(NOON, 1, "tests", Schedule().max_interval)
     await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
     due: datetime = database.row(ID)["next_poll_at"]
     return (due - NOON).total_seconds()
 
 
-async def test_the_stretch_reaches_the_cadence(tracker: Tracker, database: Database) -> None:
+async def test_the_stretch_reaches_the_cadence(tracker: Recorder, database: Database) -> None:
     before = await waited(tracker, database, age=1800)
     database.end(*[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert await waited(tracker, database, age=1800) == pytest.approx(4 * before)
 
 
-async def test_the_plan_reaches_the_cadence(tracker: Tracker, database: Database) -> None:
+async def test_the_plan_reaches_the_cadence(tracker: Recorder, database: Database) -> None:
     assert tracker.tempo == Tempo(1.0)
     young, old = timedelta(seconds=100), timedelta(seconds=1000)
-    tracker.plan = Plan(young, old, young, is_kept=False)
+    tracker.plan = CapacityPlan(young, old, young, is_kept=False)
     assert tracker.tempo == Tempo(1.0, young, old)
     assert await waited(tracker, database, age=60) == pytest.approx(100, rel=0.11)
     assert await waited(tracker, database, age=1800) == pytest.approx(1000, rel=0.11)

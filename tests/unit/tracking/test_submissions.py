@@ -19,7 +19,7 @@ from tests.databases import write_migrated
 from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.observation import Details, Observation
 from tracker.domain.record import Record
-from tracker.domain.schedule import Cadence
+from tracker.domain.schedule import Schedule
 from tracker.domain.status import Source, Status
 from tracker.domain.submissions import Created, Order, Step, Submission, SubmissionState, next_step
 from tracker.errors import (
@@ -33,7 +33,7 @@ from tracker.errors import (
 )
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
-from tracker.tracking.recorder import Tracker
+from tracker.tracking.recorder import Recorder
 from tracker.tracking.submissions import Submissions
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +126,7 @@ class House:
         self.store = Repository(open_engines(f"sqlite:///{self.path}"), self.clock)
         self.store.open()
         self.figures = FakeFigures()
-        self.tracker = Tracker(self.store, Cadence(), self.figures)
+        self.tracker = Recorder(self.store, Schedule(), self.figures)
         self.submissions = Submissions(
             self.store, self.heygen, self.tracker, self.clock, request_timeout=15.0
         )

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Message, Scope
 
-from tracker.domain.ports import News
+from tracker.domain.ports import WaitForChange
 from tracker.web.event_stream import HEARTBEAT, HEARTBEAT_SECONDS, NEWS, RETRY, EventStream
-from tracker.web.live_updates import Hub, Stream
+from tracker.web.live_updates import LiveUpdates, Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ class Silence:
     """No news, ever."""
 
     @asynccontextmanager
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncIterator[WaitForChange]:
         yield self._wait
 
     async def _wait(self, seconds: float) -> bool:
@@ -38,14 +38,14 @@ class Browser:
     """The other side of one stream: what it was sent, and whether it has gone."""
 
     def __init__(self, heartbeat_seconds: float = DEADLINE) -> None:
-        self.hub = Hub(Silence(), most=1)
-        stream = self.hub.join()
+        self.live_updates = LiveUpdates(Silence(), most=1)
+        stream = self.live_updates.join()
         assert stream is not None
         self.stream: Stream = stream
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
         self.gone = asyncio.Event()
         self.serving = asyncio.create_task(
-            EventStream(self.hub, stream, heartbeat_seconds)(SCOPE, self._receive, self.sent.put)
+            EventStream(self.live_updates, stream, heartbeat_seconds)(SCOPE, self._receive, self.sent.put)
         )
 
     async def _receive(self) -> Message:
@@ -62,7 +62,7 @@ class Browser:
     async def is_let_go(self) -> bool:
         async with asyncio.timeout(DEADLINE):
             await self.serving
-        return self.hub.join() is not None
+        return self.live_updates.join() is not None
 
 
 async def test_a_stream_says_what_it_is_and_then_when_to_look() -> None:
@@ -78,7 +78,7 @@ async def test_a_stream_says_what_it_is_and_then_when_to_look() -> None:
     assert await browser.text() == NEWS == "event: change\ndata: {}\n\n"
     browser.stream.tell()
     assert await browser.text() == NEWS
-    await browser.hub.close()
+    await browser.live_updates.close()
 
 
 async def test_silence_is_filled_with_comments() -> None:
@@ -89,17 +89,17 @@ async def test_silence_is_filled_with_comments() -> None:
     assert texts[-3:] == [HEARTBEAT] * 3
     assert HEARTBEAT.startswith(":")
     assert 15 <= HEARTBEAT_SECONDS <= 30
-    await browser.hub.close()
+    await browser.live_updates.close()
 
 
 async def test_a_page_that_was_closed_gives_its_place_back() -> None:
     browser = Browser()
-    assert browser.hub.join() is None
+    assert browser.live_updates.join() is None
 
     browser.gone.set()
 
     assert await browser.is_let_go()
-    await browser.hub.close()
+    await browser.live_updates.close()
 
 
 async def test_an_ended_stream_ends_its_answer_as_answers_end() -> None:
@@ -107,8 +107,8 @@ async def test_an_ended_stream_ends_its_answer_as_answers_end() -> None:
     for _ in range(3):
         await browser.next()
 
-    browser.hub.end_streams()
+    browser.live_updates.end_streams()
 
     assert await browser.next() == {"type": "http.response.body", "body": b"", "more_body": False}
     assert await browser.is_let_go()
-    await browser.hub.close()
+    await browser.live_updates.close()

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.fakes import STORE_IS_DOWN
-from tracker.domain.ports import News
-from tracker.web.live_updates import Hub, Stream
+from tracker.domain.ports import WaitForChange
+from tracker.web.live_updates import LiveUpdates, Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ class FakeNews:
         self._event = asyncio.Event()
 
     @asynccontextmanager
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncIterator[WaitForChange]:
         self.opened_at.append(asyncio.get_running_loop().time())
         if self.door is not None:
             await self.door.wait()
@@ -60,13 +60,13 @@ class FakeNews:
         self._event.set()
 
 
-class QuickHub(Hub):
+class QuickHub(LiveUpdates):
     gap_seconds = 0.0
     first_pause, longest_pause = timedelta(seconds=0.01), timedelta(seconds=0.04)
 
 
-def join(hub: Hub) -> Stream:
-    stream = hub.join()
+def join(live_updates: LiveUpdates) -> Stream:
+    stream = live_updates.join()
     assert stream is not None
     return stream
 
@@ -77,51 +77,51 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def listening(hub: Hub) -> Stream:
+async def listening(live_updates: LiveUpdates) -> Stream:
     """A stream that has had its first news: from now on it misses nothing."""
-    stream = join(hub)
+    stream = join(live_updates)
     assert await stream.told(DEADLINE)
     return stream
 
 
 async def test_one_listens_for_all_from_the_first_page_to_the_last() -> None:
     source = FakeNews()
-    hub = QuickHub(source)
+    live_updates = QuickHub(source)
     await asyncio.sleep(A_WHILE)
     assert source.opened_at == []
 
-    streams = [await listening(hub) for _ in range(3)]
+    streams = [await listening(live_updates) for _ in range(3)]
     assert (len(source.opened_at), source.listeners) == (1, 1)
     for stream in streams[:2]:
-        hub.leave(stream)
+        live_updates.leave(stream)
     await asyncio.sleep(A_WHILE)
     assert source.listeners == 1
 
-    hub.leave(streams[2])
+    live_updates.leave(streams[2])
     await until(lambda: source.listeners == 0)
-    again = await listening(hub)
+    again = await listening(live_updates)
     assert (len(source.opened_at), source.listeners) == (2, 1)
-    hub.leave(again)
-    hub.leave(again)
-    await hub.close()
+    live_updates.leave(again)
+    live_updates.leave(again)
+    await live_updates.close()
 
 
 async def test_every_page_is_told_once_of_each_piece_of_news() -> None:
     source = FakeNews()
-    hub = QuickHub(source)
-    streams = [await listening(hub) for _ in range(3)]
+    live_updates = QuickHub(source)
+    streams = [await listening(live_updates) for _ in range(3)]
 
     for _ in range(2):
         source.tell()
         assert await asyncio.gather(*(stream.told(DEADLINE) for stream in streams)) == [True] * 3
     assert await asyncio.gather(*(stream.told(A_WHILE) for stream in streams)) == [False] * 3
-    await hub.close()
+    await live_updates.close()
 
 
 async def test_a_slow_page_misses_nothing_and_nothing_piles_up_for_it() -> None:
     source = FakeNews()
-    hub = QuickHub(source)
-    slow = await listening(hub)
+    live_updates = QuickHub(source)
+    slow = await listening(live_updates)
 
     for number in range(1, 51):
         source.tell()
@@ -130,13 +130,13 @@ async def test_a_slow_page_misses_nothing_and_nothing_piles_up_for_it() -> None:
 
     assert await slow.told(0.001)
     assert not await slow.told(A_WHILE)
-    await hub.close()
+    await live_updates.close()
 
 
 async def test_a_burst_of_changes_is_few_pieces_of_news() -> None:
     source = FakeNews()
-    hub = Hub(source)
-    stream = await listening(hub)
+    live_updates = LiveUpdates(source)
+    stream = await listening(live_updates)
     loop = asyncio.get_running_loop()
     source.tell()
     assert await stream.told(DEADLINE)
@@ -145,27 +145,27 @@ async def test_a_burst_of_changes_is_few_pieces_of_news() -> None:
     source.tell()
 
     assert await stream.told(DEADLINE)
-    assert loop.time() - began >= Hub.gap_seconds * 0.9
-    await hub.close()
+    assert loop.time() - began >= LiveUpdates.gap_seconds * 0.9
+    await live_updates.close()
 
 
 async def test_more_pages_than_there_is_room_for_are_refused_until_one_leaves() -> None:
-    hub = QuickHub(FakeNews(), most=2)
-    first, _second = join(hub), join(hub)
+    live_updates = QuickHub(FakeNews(), most=2)
+    first, _second = join(live_updates), join(live_updates)
 
-    assert hub.join() is None
-    hub.leave(first)
-    assert hub.join() is not None
-    assert hub.join() is None
-    await hub.close()
+    assert live_updates.join() is None
+    live_updates.leave(first)
+    assert live_updates.join() is not None
+    assert live_updates.join() is None
+    await live_updates.close()
 
 
 async def test_while_the_database_is_away_pages_stay_and_it_is_tried_ever_more_seldom() -> None:
     source = FakeNews()
     source.broken = STORE_IS_DOWN
-    hub = QuickHub(source)
+    live_updates = QuickHub(source)
     with capture_logs() as lines:
-        stream = join(hub)
+        stream = join(live_updates)
         await until(lambda: len(source.opened_at) >= 6)
         assert not stream.has_ended
         source.broken = None
@@ -181,20 +181,20 @@ async def test_while_the_database_is_away_pages_stay_and_it_is_tried_ever_more_s
         ("word of changes again", "warning"),
     ]
     assert (lines[0]["error"], lines[0]["exc_info"]) == (str(STORE_IS_DOWN), False)
-    await hub.close()
+    await live_updates.close()
 
 
 @pytest.mark.parametrize("trouble", [STORE_IS_DOWN, ZeroDivisionError("nobody thought of it")])
 async def test_what_breaks_in_the_midst_is_opened_anew_and_the_pages_look_again(trouble: Exception) -> None:
     source = FakeNews()
-    hub = QuickHub(source)
-    stream = await listening(hub)
+    live_updates = QuickHub(source)
+    stream = await listening(live_updates)
     with capture_logs() as lines:
         source.broken = trouble
         source.tell()
         await until(lambda: len(source.opened_at) >= 3)
         assert source.listeners == 0
-        late = join(hub)
+        late = join(live_updates)
         assert not await late.told(A_WHILE)
         source.broken = None
 
@@ -204,45 +204,45 @@ async def test_what_breaks_in_the_midst_is_opened_anew_and_the_pages_look_again(
     assert [line["exc_info"] for line in lines if "exc_info" in line] == [trouble is not STORE_IS_DOWN]
     source.tell()
     assert await stream.told(DEADLINE)
-    await hub.close()
+    await live_updates.close()
 
 
 async def test_at_the_end_every_stream_ends_and_nobody_listens_or_joins() -> None:
     source = FakeNews()
-    hub = QuickHub(source)
-    streams = [await listening(hub) for _ in range(2)]
+    live_updates = QuickHub(source)
+    streams = [await listening(live_updates) for _ in range(2)]
 
-    await hub.close()
+    await live_updates.close()
 
     assert source.listeners == 0
     assert await asyncio.gather(*(stream.told(DEADLINE) for stream in streams)) == [True] * 2
     assert all(stream.has_ended for stream in streams)
     for stream in streams:
-        hub.leave(stream)
-    assert hub.join() is None
+        live_updates.leave(stream)
+    assert live_updates.join() is None
 
 
 async def test_the_end_does_not_wait_for_a_database_that_is_still_sought() -> None:
     source = FakeNews()
     source.door = asyncio.Event()
-    hub = QuickHub(source)
-    stream = join(hub)
+    live_updates = QuickHub(source)
+    stream = join(live_updates)
     await until(lambda: source.opened_at)
 
     async with asyncio.timeout(DEADLINE):
-        await hub.close()
+        await live_updates.close()
 
     assert (stream.has_ended, source.listeners) == (True, 0)
 
 
 async def test_pages_whose_streams_are_ended_may_come_again() -> None:
     source = FakeNews()
-    hub = QuickHub(source)
-    stream = await listening(hub)
+    live_updates = QuickHub(source)
+    stream = await listening(live_updates)
 
-    hub.end_streams()
+    live_updates.end_streams()
 
     assert stream.has_ended
-    hub.leave(stream)
-    await listening(hub)
-    await hub.close()
+    live_updates.leave(stream)
+    await listening(live_updates)
+    await live_updates.close()

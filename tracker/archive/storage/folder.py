@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tracker.archive.disk_space import in_words
-from tracker.errors import ClosedPlaceError, KeyTakenError
+from tracker.errors import KeyTakenError, StorageClosedError
 
 PARTS = ".parts"
 READ_BYTES = 1024 * 1024
@@ -34,7 +34,7 @@ class Complete:
     stopped: Callable[[], bool]
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """A folder or a bucket. What blocks is called from a thread."""
 
     spool: Path
@@ -52,7 +52,7 @@ class Place(Protocol):
         ...
 
 
-class Folder:
+class FolderStorage:
     """A folder of this machine. It has to be there: a disk that is not mounted would be written past."""
 
     def __init__(self, root: Path) -> None:
@@ -60,14 +60,16 @@ class Folder:
         self.spool = root / PARTS
 
     def prepare(self) -> None:
-        """See `Place`."""
+        """See `Storage`."""
         if not self._root.is_dir():
-            raise ClosedPlaceError(f"TRACKER_ARCHIVE: {self._root} is no folder; make it, or mount its disk")
+            raise StorageClosedError(
+                f"TRACKER_ARCHIVE: {self._root} is no folder; make it, or mount its disk"
+            )
         with in_words(self._root):
             self.spool.mkdir(exist_ok=True)
 
     def publish(self, complete: Complete) -> str:
-        """See `Place`. The part keeps its name until the row is stored, so that a crash loses nothing."""
+        """See `Storage`. The part keeps its name until the row is stored, so that a crash loses nothing."""
         target = self._root / complete.key
         with in_words(self._root):
             target.parent.mkdir(parents=True, exist_ok=True)

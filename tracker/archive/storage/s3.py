@@ -18,7 +18,7 @@ from obstore.store import S3Store
 
 from tracker.archive.disk_space import in_words
 from tracker.archive.storage.folder import Complete
-from tracker.errors import KeyTakenError, PlaceError, UnwantedError
+from tracker.errors import KeyTakenError, StorageError, UnwantedError
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -32,7 +32,7 @@ STATUS = re.compile(r"status code: (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class BucketSettings:
+class S3Settings:
     """Which bucket, and how it is reached; without keys the AWS variables or the machine's role count."""
 
     bucket: str
@@ -44,28 +44,28 @@ class BucketSettings:
     allow_http: bool
 
 
-class Bucket:
+class S3Storage:
     """Uploads to one bucket; parts gather in `spool`, a folder of this machine."""
 
-    def __init__(self, settings: BucketSettings, spool: Path) -> None:
+    def __init__(self, settings: S3Settings, spool: Path) -> None:
         self._settings, self.spool = settings, spool
         self._store = _open(settings)
 
     def prepare(self) -> None:
-        """See `Place`."""
+        """See `Storage`."""
         with in_words(self.spool):
             self.spool.mkdir(parents=True, exist_ok=True)
 
     def publish(self, complete: Complete) -> str:
-        """See `Place`. An object appears with the end of its upload; S3 compares each piece's SHA-256."""
-        key = "/".join(part for part in (self._settings.prefix, complete.key) if part)
+        """See `Storage`. An object appears with the end of its upload; S3 compares each piece's SHA-256."""
+        key = "/".join(partial_file for partial_file in (self._settings.prefix, complete.key) if partial_file)
         location = f"s3://{self._settings.bucket}/{key}"
         try:
             if not self._is_there(key, complete, location):
                 self._upload(key, complete)
                 self._check_size(key, complete.size)
         except (BaseError, OSError) as error:  # what is not found is an OSError
-            raise PlaceError(self._in_words(error)) from error
+            raise StorageError(self._in_words(error)) from error
         return location
 
     def _is_there(self, key: str, complete: Complete, location: str) -> bool:
@@ -98,7 +98,7 @@ class Bucket:
     def _check_size(self, key: str, size: int) -> None:
         stored: ObjectMeta = obstore.head(self._store, key)
         if stored["size"] != size:
-            raise PlaceError(
+            raise StorageError(
                 f"TRACKER_ARCHIVE: {key} has {stored['size']} bytes in the bucket, and {size} were sent"
             )
 
@@ -123,7 +123,7 @@ def _pieces(complete: Complete) -> Iterator[bytes]:
             yield data
 
 
-def _open(settings: BucketSettings) -> S3Store:
+def _open(settings: S3Settings) -> S3Store:
     given = {
         "endpoint": settings.endpoint,
         "access_key_id": settings.access_key,

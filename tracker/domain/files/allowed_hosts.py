@@ -39,7 +39,7 @@ NAT64 = IPv6Network("64:ff9b::/96")  # how a network without IPv4 reaches it (RF
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Storage:
     """A url that may be asked. `shown` is what may be told of it: host and path, no query."""
 
     url: str = field(repr=False)
@@ -59,7 +59,7 @@ class FileHosts:
         self._patterns = tuple(patterns)
         self._unsafe = frozenset(unsafe)
 
-    def place(self, url: str) -> Place:
+    def place(self, url: str) -> Storage:
         """The url, if we go there; raises UnsafeLinkError, which says why not."""
         match = URL.fullmatch(url)
         if match is None:
@@ -71,7 +71,7 @@ class FileHosts:
         scheme, host, rest = scheme.lower(), host.lower(), rest.partition("#")[0]
         number = int(port or PORTS[scheme])
         origin = f"{scheme}://{host}" + ("" if number == PORTS[scheme] else f":{number}")
-        place = Place(
+        place = Storage(
             url=f"{origin}{rest}",
             host=host.strip("[]"),
             port=number,
@@ -82,7 +82,7 @@ class FileHosts:
             self._check(place)
         return place
 
-    def onward(self, place: Place, location: str) -> Place:
+    def onward(self, place: Storage, location: str) -> Storage:
         """Where a redirect leads; raises UnsafeLinkError."""
         try:
             onward = self.place(urljoin(place.url, location))
@@ -104,7 +104,7 @@ class FileHosts:
         """True where the settings name this very host and port."""
         return f"{f'[{host}]' if ':' in host else host}:{port}" in self._unsafe
 
-    def _check(self, place: Place) -> None:
+    def _check(self, place: Storage) -> None:
         way_out = f"TRACKER_FILE_HOSTS_UNSAFE may name {place.host}:{place.port}"
         if not place.secure:
             raise UnsafeLinkError(f"{place.shown}: is not https; {way_out}")

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from tracker.archive.storage.folder import Complete, Folder
-from tracker.errors import KeyTakenError, PlaceError
+from tracker.archive.storage.folder import Complete, FolderStorage
+from tracker.errors import KeyTakenError, StorageError
 
 DATA = b"a whole film"
 KEY = "2026/11/Talk-German-7544/video.mp4"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    folder = Folder(tmp_path)
+def folder(tmp_path: Path) -> FolderStorage:
+    folder = FolderStorage(tmp_path)
     folder.prepare()
     return folder
 
 
-def complete(folder: Folder, data: bytes = DATA, known: str | None = None) -> Complete:
+def complete(folder: FolderStorage, data: bytes = DATA, known: str | None = None) -> Complete:
     path = folder.spool / "name.part"
     path.write_bytes(data)
     return Complete(
@@ -41,14 +41,14 @@ def without_links(*_: object) -> None:
     raise OSError(errno.EPERM, "Operation not permitted")
 
 
-def test_it_is_under_its_name_and_the_name_is_told(folder: Folder, tmp_path: Path) -> None:
+def test_it_is_under_its_name_and_the_name_is_told(folder: FolderStorage, tmp_path: Path) -> None:
     assert folder.publish(complete(folder)) == str(tmp_path / KEY)
     assert (tmp_path / KEY).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("links", [True, False])
 def test_once_more_changes_nothing(
-    folder: Folder, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+    folder: FolderStorage, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a crash before the row was stored, also on a disk that knows no hard links."""
     if not links:
@@ -65,7 +65,7 @@ def test_once_more_changes_nothing(
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("there", [b"another film", b"of the same l", b"longer than the film"])
 def test_another_s_file_stays(
-    folder: Folder, tmp_path: Path, there: bytes, links: bool, monkeypatch: pytest.MonkeyPatch
+    folder: FolderStorage, tmp_path: Path, there: bytes, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not links:
         monkeypatch.setattr(os, "link", without_links)
@@ -78,7 +78,7 @@ def test_another_s_file_stays(
     assert (tmp_path / KEY).read_bytes() == there
 
 
-def test_an_older_version_of_the_same_file_gives_way_at_once(folder: Folder, tmp_path: Path) -> None:
+def test_an_older_version_of_the_same_file_gives_way_at_once(folder: FolderStorage, tmp_path: Path) -> None:
     known = folder.publish(complete(folder, b"the first version"))
 
     assert folder.publish(complete(folder, known=known)) == known
@@ -86,7 +86,7 @@ def test_an_older_version_of_the_same_file_gives_way_at_once(folder: Folder, tmp
 
 
 def test_the_names_are_made_durable_up_to_the_root(
-    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: FolderStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
     real = os.fsync
@@ -102,13 +102,13 @@ def test_the_names_are_made_durable_up_to_the_root(
 
 
 def test_a_folder_that_is_not_there_is_not_made_for_its_disk_may_not_be_mounted(tmp_path: Path) -> None:
-    with pytest.raises(PlaceError, match="is no folder; make it, or mount its disk"):
-        Folder(tmp_path / "nas").prepare()
+    with pytest.raises(StorageError, match="is no folder; make it, or mount its disk"):
+        FolderStorage(tmp_path / "nas").prepare()
     assert not (tmp_path / "nas").exists()
 
 
-def test_what_the_system_refuses_is_told(folder: Folder, tmp_path: Path) -> None:
+def test_what_the_system_refuses_is_told(folder: FolderStorage, tmp_path: Path) -> None:
     (tmp_path / "2026").write_text("a file in the way of the folder")
 
-    with pytest.raises(PlaceError, match="2026"):
+    with pytest.raises(StorageError, match="2026"):
         folder.publish(complete(folder))

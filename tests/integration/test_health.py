@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tracker.daemon.database import clock
-from tracker.daemon.health import LOOK_SECONDS, STALLED_AFTER, Vitals
+from tracker.daemon.health import LOOK_SECONDS, STALLED_AFTER, Health
 from tracker.daemon.systemd import Manager
-from tracker.daemon.wiring import Core
+from tracker.daemon.wiring import Services
 from tracker.polling.gate import Reason
 from tracker.polling.scheduler import Ticker
 from tracker.tracking.recorder import registration
@@ -80,7 +80,7 @@ async def serving() -> AsyncIterator[dict[str, asyncio.Task[None]]]:
 
 
 @pytest.fixture
-async def core(opened: Open) -> Core:
+async def services(opened: Open) -> Services:
     return await opened()
 
 
@@ -89,81 +89,83 @@ Serving = dict[str, asyncio.Task[None]]
 
 @pytest.mark.parametrize(("watchdog", "feeds"), [(30.0, 1), (1.2, 2), (None, 0)])
 async def test_the_watchdog_is_fed_thrice_in_its_time(
-    core: Core, ticker: SettableTicker, systemd: Systemd, watchdog: float | None, feeds: int
+    services: Services, ticker: SettableTicker, systemd: Systemd, watchdog: float | None, feeds: int
 ) -> None:
-    vitals = Vitals(core, ticker, {}, Manager(systemd.address, watchdog))
-    await vitals.look()
-    await vitals.look()
+    health = Health(services, ticker, {}, Manager(systemd.address, watchdog))
+    await health.look()
+    await health.look()
     assert systemd.heard() == ["WATCHDOG=1"] * feeds
 
 
 async def test_it_starves_while_a_tick_does_not_end_and_is_fed_again_once_it_does(
-    core: Core, ticker: SettableTicker, systemd: Systemd
+    services: Services, ticker: SettableTicker, systemd: Systemd
 ) -> None:
-    vitals = Vitals(core, ticker, {}, Manager(systemd.address, 1.2))
+    health = Health(services, ticker, {}, Manager(systemd.address, 1.2))
     ticker.silent_for = STALLED_AFTER
-    await vitals.look()
+    await health.look()
     assert systemd.heard() == []
     ticker.silent_for = STALLED_AFTER - 1
-    await vitals.look()
+    await health.look()
     assert systemd.heard() == ["WATCHDOG=1"]
 
 
 async def test_while_all_goes_well_nothing_is_dead(
-    core: Core, ticker: SettableTicker, serving: Serving
+    services: Services, ticker: SettableTicker, serving: Serving
 ) -> None:
     ticker.silent_for = 60
-    assert Vitals(core, ticker, serving, Manager()).dead_parts(60) == []
+    assert Health(services, ticker, serving, Manager()).dead_parts(60) == []
 
 
-async def test_a_listener_that_ended_is_dead(core: Core, ticker: SettableTicker, serving: Serving) -> None:
+async def test_a_listener_that_ended_is_dead(
+    services: Services, ticker: SettableTicker, serving: Serving
+) -> None:
     serving["webhooks"].cancel()
     await asyncio.wait([serving["webhooks"]])
-    assert Vitals(core, ticker, serving, Manager()).dead_parts(60) == ["webhooks"]
+    assert Health(services, ticker, serving, Manager()).dead_parts(60) == ["webhooks"]
 
 
 async def test_a_poller_that_was_silent_for_too_long_is_dead(
-    core: Core, ticker: SettableTicker, serving: Serving
+    services: Services, ticker: SettableTicker, serving: Serving
 ) -> None:
     ticker.silent_for = 60.1
-    assert Vitals(core, ticker, serving, Manager()).dead_parts(60) == ["poller"]
+    assert Health(services, ticker, serving, Manager()).dead_parts(60) == ["poller"]
 
 
 async def test_a_poller_is_not_dead_where_the_whole_process_stood_still(
-    core: Core, ticker: SettableTicker, serving: Serving
+    services: Services, ticker: SettableTicker, serving: Serving
 ) -> None:
-    vitals = Vitals(core, ticker, serving, Manager())
-    vitals.frozen_after = 0.1
-    looking = asyncio.create_task(vitals.look())
+    health = Health(services, ticker, serving, Manager())
+    health.frozen_after = 0.1
+    looking = asyncio.create_task(health.look())
     await asyncio.sleep(0)
     time.sleep(LOOK_SECONDS + 0.2)  # noqa: ASYNC251 - as SIGSTOP does
     await looking
 
     ticker.silent_for = 60.1
-    assert vitals.dead_parts(60) == []
-    assert vitals.dead_parts(0) == ["poller"]
+    assert health.dead_parts(60) == []
+    assert health.dead_parts(0) == ["poller"]
 
 
 async def test_so_is_one_that_nobody_calls_and_a_store_that_was_closed(
-    core: Core, ticker: SettableTicker, serving: Serving
+    services: Services, ticker: SettableTicker, serving: Serving
 ) -> None:
     await ticker.stop(patience=1)
-    await asyncio.to_thread(core.repository.close)
-    assert Vitals(core, ticker, serving, Manager()).dead_parts(60) == ["store", "poller"]
+    await asyncio.to_thread(services.repository.close)
+    assert Health(services, ticker, serving, Manager()).dead_parts(60) == ["store", "poller"]
 
 
 async def test_the_status_says_how_much_is_open_and_how_polling_goes(
-    core: Core, ticker: SettableTicker, systemd: Systemd
+    services: Services, ticker: SettableTicker, systemd: Systemd
 ) -> None:
     seen = [registration(clock(), video_translate_id=name) for name in ("a", "b")]
-    await core.tracker.register(seen)
-    vitals = Vitals(core, ticker, {}, Manager(systemd.address))
-    await vitals.tell_status()
-    vitals.trouble = "settings not reloaded"
-    await vitals.tell_status()
-    core.poller.gate.shut(Reason.KEY_REJECTED, clock())
-    vitals.trouble = None
-    await vitals.tell_status()
+    await services.tracker.register(seen)
+    health = Health(services, ticker, {}, Manager(systemd.address))
+    await health.report_status()
+    health.trouble = "settings not reloaded"
+    await health.report_status()
+    services.poller.gate.shut(Reason.KEY_REJECTED, clock())
+    health.trouble = None
+    await health.report_status()
     assert systemd.heard() == [
         "STATUS=2 open, 0 overdue, polling eager (v2)",
         "STATUS=2 open, 0 overdue, polling eager (v2), settings not reloaded",
@@ -172,9 +174,9 @@ async def test_the_status_says_how_much_is_open_and_how_polling_goes(
 
 
 async def test_the_status_says_that_the_database_does_not_answer(
-    core: Core, ticker: SettableTicker, systemd: Systemd
+    services: Services, ticker: SettableTicker, systemd: Systemd
 ) -> None:
-    await asyncio.to_thread(core.repository.close)
-    await Vitals(core, ticker, {}, Manager(systemd.address)).tell_status()
+    await asyncio.to_thread(services.repository.close)
+    await Health(services, ticker, {}, Manager(systemd.address)).report_status()
     [told] = systemd.heard()
     assert told.startswith("STATUS=the database does not answer: ")
