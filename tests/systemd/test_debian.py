@@ -11,7 +11,6 @@ from .newer import NEW, OLD
 from .service import UNITS
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -y -q"
-APT_UNCOMPILED = f"PIP_NO_COMPILE=1 {APT}"  # compiling takes pip longer than these programs then run
 DATA = ("/etc/tracker/tracker.toml", "/var/lib/private/tracker/tracker.db")
 
 
@@ -63,13 +62,13 @@ def test_apt_installs_upgrades_removes_and_purges_it(
 
 
 def test_it_is_removed_also_where_the_units_are_gone_and_its_python_too(bare_box: Box, package: str) -> None:
-    bare_box.shell(f"{APT_UNCOMPILED} install {package}")
+    bare_box.shell(f"{APT} install {package}")
     bare_box.shell(
         "systemctl stop tracker.socket; rm -r /etc/systemd/system/tracker* /opt/tracker/lib/python3*"
     )
 
     bare_box.shell(
-        f"{APT_UNCOMPILED} install --reinstall {package}"
+        f"{APT} install --reinstall {package}"
     )  # as after an upgrade of Debian's Python
     assert bare_box.shell("/opt/tracker/bin/tracker --version").stdout == f"tracker {OLD}\n"
     bare_box.shell("systemctl stop tracker.socket; rm -r /etc/systemd/system/tracker*")
@@ -84,7 +83,7 @@ def test_what_is_somebody_elses_is_left_alone(bare_box: Box, package: str) -> No
     bare_box.write(unit, theirs)
     bare_box.write(program, "#!/bin/sh\n", mode=0o755)
 
-    refused = bare_box.shell(f"{APT_UNCOMPILED} install {package}", check=False)
+    refused = bare_box.shell(f"{APT} install {package}", check=False)
     assert "was not written by `tracker units`" in refused.stdout + refused.stderr
     assert (bare_box.read(unit), bare_box.read(program)) == (theirs, "#!/bin/sh\n")
 
