@@ -66,7 +66,7 @@ class Admin:
         if request.method == "HEAD":
             return Response(headers=HEADERS, media_type=MEDIA_TYPE)
         if (stream := self.live_updates.join()) is None:
-            error = f"live updates go to {self.live_updates.most} pages at most; close one, or try again later"
+            error = f"live updates go to {self.live_updates.most} pages at most; close one or try again later"
             return refuse(503, error, RETRY_AFTER)
         return EventStream(self.live_updates, stream)
 
