@@ -205,14 +205,14 @@ async def _submit(store: Repository) -> None:
     languages = ("Spanish (Spain)", "German")
     order = Order(languages=languages, video_url="https://files.example/v.mp4", callback_id="order-1")
     number = (await _sent(store, order, "key-1")).id
-    await store.waiting_of_submission(number)
-    await store.bind_submission(number, Created("v3", ("made-es", None)))
-    await store.bind_submission(number, Created("v3", ("made-es", "made-de")))
-    await store.rows_of_submission(number)
+    await store.submissions.waiting(number)
+    await store.submissions.bind(number, Created("v3", ("made-es", None)))
+    await store.submissions.bind(number, Created("v3", ("made-es", "made-de")))
+    await store.submissions.rows(number)
     for key, state in (("key-2", SubmissionState.REFUSED), ("key-3", SubmissionState.UNANSWERED)):
         known = await _sent(store, order, key)
-        await store.settle_submission(known, state, "HeyGen said no", NOON + MINUTE)
-        for row in await store.waiting_of_submission(known.id):
+        await store.submissions.settle(known, state, "HeyGen said no", NOON + MINUTE)
+        for row in await store.submissions.waiting(known.id):
             failed = observation(Source.MANUAL, Status.FAILED, video_translate_id=None, callback_id="order-1",
                                  observed_at=NOON)  # fmt: skip
             await store.apply([Record(observation=failed, translation_id=row)], RULES)
@@ -225,23 +225,23 @@ async def _share(store: Repository) -> None:
     first, second = [await _sent(store, order, f"key-{number}") for number in (4, 5)]
     for name in ("x-de", "x-es"):
         await store.apply([webhook(name, Status.RUNNING, callback_id="order-2")], RULES)
-    await store.bind_submission(second.id, Created("v3", ("y-es", "x-de", "z-fr")))
+    await store.submissions.bind(second.id, Created("v3", ("y-es", "x-de", "z-fr")))
     await store.apply([manual("y-de")], RULES)
-    await store.bind_submission(first.id, Created("v3", ("x-es", "y-de")))
+    await store.submissions.bind(first.id, Created("v3", ("x-es", "y-de")))
     third = await _sent(store, Order(languages=languages, callback_id="order-3"), "key-6")
     await store.apply([webhook("w-de", Status.RUNNING, callback_id="order-3")], RULES)
     await store.apply([webhook("w-it", Status.RUNNING, callback_id="order-3")], RULES)
-    await store.bind_submission(third.id, Created("v2", ("w-es", "w-de")))
+    await store.submissions.bind(third.id, Created("v2", ("w-es", "w-de")))
 
 
 async def _sent(store: Repository, order: Order, key: str) -> Submission:
     """A submission that went out, after an attempt that did not."""
-    planned = await store.plan_submission(order, key, NOON)
-    await store.due_submissions(NOON + MINUTE)
-    await store.put_off_submission(planned, "no connection", NOON, unsent=True)
-    known = _there(await store.send_submission(_there(await store.get_submission(planned.id)), "v3", NOON))
-    await store.put_off_submission(known, "HTTP 502", NOON, uncounted=True)
-    return _there(await store.get_submission(planned.id))
+    planned = await store.submissions.plan(order, key, NOON)
+    await store.submissions.due(NOON + MINUTE)
+    await store.submissions.put_off(planned, "no connection", NOON, unsent=True)
+    known = _there(await store.submissions.send(_there(await store.submissions.get(planned.id)), "v3", NOON))
+    await store.submissions.put_off(known, "HTTP 502", NOON, uncounted=True)
+    return _there(await store.submissions.get(planned.id))
 
 
 def _there(found: Submission | None) -> Submission:

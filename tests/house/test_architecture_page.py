@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from tests.house.pages import ARCHITECTURE, ROOT, blocks, rows, section
+from tracker.store.tables import metadata
 
 MODULES = {
     str(path.relative_to(ROOT))
@@ -80,4 +81,4 @@ def _defined(path: str) -> set[str]:
 
 
 def _columns() -> set[str]:
-    return set(re.findall(r'Column\(\s*"(\w+)"', (ROOT / "tracker/store/tables.py").read_text()))
+    return {column.name for table in metadata.tables.values() for column in table.columns}

@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from tracker.archive.disk_space import free_bytes
 from tracker.archive.downloader import Downloader
 from tracker.archive.lease import ActiveDownload, held
 from tracker.archive.partial_file import PartialFile
+from tracker.archive.pause import LONGEST_PAUSE, Pause, pause_after
 from tracker.archive.storage.folder import Complete, Storage
 from tracker.archive.worker_thread import WorkerThread
 from tracker.domain.files.keys import FileFields, FileOf, KeyTemplate
@@ -27,7 +26,6 @@ from tracker.domain.links import LinkKind
 from tracker.domain.ports import Clock
 from tracker.errors import (
     AccountError,
-    ArchiveError,
     DiskFullError,
     FileError,
     FileTooLargeError,
@@ -46,7 +44,6 @@ log = structlog.get_logger("tracker.archive")
 
 ACCOUNT_PAUSE = timedelta(minutes=5)
 IN_USE_PAUSE = timedelta(minutes=1)
-SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=5)
 OUT_OF_THE_WAY = 2 * LONGEST_PAUSE  # what could not be kept: by then others have shown whether they can
 FOR_GOOD = (UnsafeLinkError, FileTooLargeError, KeyTakenError)
 
@@ -67,16 +64,6 @@ class ArchiveLimits:
     concurrency: int
     throttle: int | None
     min_free: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why nothing is begun, and until when; with `needed` bytes free on the disk it ends sooner."""
-
-    error: ArchiveError
-    until: datetime
-    length: timedelta
-    needed: int | None = None
 
 
 class Archiver:
@@ -120,7 +107,9 @@ class Archiver:
         """
         now = self._clock()
         room = self._limits.concurrency - len(self._tasks)
-        if self._is_stopping or room <= 0 or await self._is_paused(now):
+        if self._is_stopping or room <= 0:
+            return
+        if self.pause is not None and await self.pause.is_in_force(now, self._storage.spool):
             return
         if self.pause is not None:
             room = min(room, 1)  # one tries whether it works again
@@ -282,25 +271,11 @@ class Archiver:
 
     def _pause_for(self, error: DiskFullError | StorageError) -> None:
         """Perhaps nothing can be kept at present, whichever file it is."""
-        now, before = self._clock(), self.pause
-        length = min(LONGEST_PAUSE, before.length * 2) if before else SHORTEST_PAUSE
-        needed = error.needed if isinstance(error, DiskFullError) else None
-        self.pause = Pause(error, now + length, length, needed)
+        before, self.pause = self.pause, pause_after(error, self._clock(), self.pause)
         if before is None or type(before.error) is not type(error):
             log.warning("archive paused", reason=str(error))
         if isinstance(error, DiskFullError):
             self._cancel_what_comes()
-
-    async def _is_paused(self, now: datetime) -> bool:
-        """True until one may try whether it works again; where the disk was full, sooner if there is room."""
-        if self.pause is None or now >= self.pause.until:
-            return False
-        if self.pause.needed is None:
-            return True
-        try:  # in a thread: the disk may hang
-            return await asyncio.to_thread(_free_near, self._storage.spool) < self.pause.needed
-        except OSError:
-            return True
 
 
 def _fields(claim: FileClaim, extension: str) -> FileFields:
@@ -309,8 +284,3 @@ def _fields(claim: FileClaim, extension: str) -> FileFields:
 
 def _named(claim: FileClaim) -> dict[str, str]:
     return {"video_translate_id": claim.video_translate_id, "kind": str(claim.kind)}
-
-
-def _free_near(folder: Path) -> int:
-    """Of the folder, or the one above it that is there; raises OSError."""
-    return free_bytes(next((one for one in (folder, *folder.parents) if one.exists()), folder))

@@ -101,7 +101,7 @@ async def _create(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(services.heygen.submissions.stop, LONGEST_STOP)  # after Ctrl-C, too
         known = await services.heygen.submissions.submit(order)
-        rows = await services.repository.rows_of_submission(known.id)
+        rows = await services.repository.submissions.rows(known.id)
         _tell(known, rows, silent=as_json)
         if not wait:
             _print(known, rows, as_json=as_json)
@@ -121,8 +121,8 @@ async def _soon(seconds: float) -> None:
 
 async def _end(services: Services, known: Submission, patience: float | None, *, as_json: bool) -> Exit:
     """What there is to say after the waiting."""
-    rows = await services.repository.rows_of_submission(known.id)
-    known = await services.repository.get_submission(known.id) or known
+    rows = await services.repository.submissions.rows(known.id)
+    known = await services.repository.submissions.get(known.id) or known
     _print(known, rows, as_json=as_json)
     if known.state is SubmissionState.UNANSWERED:
         err.print(f"[red]error:[/] {shown(known.error)}")
@@ -238,8 +238,8 @@ class _Look:
     async def __call__(self) -> list[dict[str, Any]]:
         if self._driver is not None:
             self._driver.check()
-        known = await self._services.repository.get_submission(self._number)
-        rows = await self._services.repository.rows_of_submission(self._number)
+        known = await self._services.repository.submissions.get(self._number)
+        rows = await self._services.repository.submissions.rows(self._number)
         if known is not None and known.state is SubmissionState.UNANSWERED:
             return [row for row in rows if row["video_translate_id"]]
         return rows

@@ -225,7 +225,9 @@ def _heygen(services: Services, client: HeyGenClient, statuses: StatusEndpoint, 
         hasten_at_start=not has_log,
     )
     creation = Creation(client, lambda: statuses.api, follows=settings.heygen_api == "auto")
-    submissions = Submissions(repository, creation, tracker, clock, request_timeout=settings.request_timeout)
+    submissions = Submissions(
+        repository.submissions, creation, tracker, clock, request_timeout=settings.request_timeout
+    )
     watch = EndpointCheck(
         Endpoints(client, clock),
         LegacyEndpoints(client, clock),

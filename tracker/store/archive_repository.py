@@ -1,24 +1,15 @@
 """The async face of `archived_files`, beside that of the translations."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol, TypeVar
-
-from sqlalchemy import Connection
+from typing import Any
 
 from tracker.domain.files.records import Archived, FileClaim, Wanted
 from tracker.domain.links import LinkKind
 from tracker.domain.ports import Clock
 from tracker.store import archive, archive_queries
-
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Runs one piece of work in a transaction."""
-
-    def __call__(self, run: Callable[[Connection], T], /) -> Awaitable[T]: ...
+from tracker.store.transactions import Run
 
 
 class ArchiveRepository:

@@ -17,18 +17,15 @@ from tracker.domain.ports import Clock, OutcomeRule, WaitForChange
 from tracker.domain.record import Record, RecordResult
 from tracker.domain.retention import Kind
 from tracker.domain.status import Source
-from tracker.domain.submissions import Created, Order, Submission, SubmissionState
 from tracker.errors import StoreError
 from tracker.store import (
     archive,
-    binding,
     claims,
     instances,
     key_value,
     queries,
     retention,
     secret_use,
-    submissions,
 )
 from tracker.store.archive_repository import ArchiveRepository
 from tracker.store.batch import ToStore, store_all
@@ -36,6 +33,7 @@ from tracker.store.database_events import open_change_feed
 from tracker.store.engine import READERS, Engines
 from tracker.store.schema import revisions
 from tracker.store.slow_counts import SlowCount
+from tracker.store.submission_repository import SubmissionRepository
 from tracker.store.writer import Writer, translated
 
 T = TypeVar("T")
@@ -55,6 +53,7 @@ class Repository:
         self._clock = clock
         self.archive: frozenset[LinkKind] = frozenset()
         self.files = ArchiveRepository(self._read, self._write, clock)
+        self.submissions = SubmissionRepository(self._read, self._write, clock)
         self._writer = Writer(engines.writer)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._open: SlowCount[tuple[int, int]] = SlowCount()
@@ -207,55 +206,6 @@ class Repository:
     async def remember(self, name: str, value: Any) -> None:
         """Remember a JSON value between runs."""
         await self._write(partial(key_value.remember, name=name, value=value, now=self._clock()))
-
-    async def plan_submission(self, order: Order, key: str, until: datetime) -> Submission:
-        """Store an order and a row for each of its translations; ours alone until `until`."""
-        now = self._clock()
-        return await self._write(partial(submissions.plan, order=order, key=key, now=now, until=until))
-
-    async def get_submission(self, number: int) -> Submission | None:
-        """The submission of that number; None where there is none."""
-        return await self._read(partial(submissions.load, number=number))
-
-    async def due_submissions(self, now: datetime) -> list[Submission]:
-        """The submissions that somebody has to see to."""
-        return await self._read(partial(submissions.due, now=now))
-
-    async def send_submission(
-        self, known: Submission, api_version: str, until: datetime
-    ) -> Submission | None:
-        """Note that it goes out now; None where it is no longer what `known` says. Ours until `until`."""
-        sent = partial(submissions.send, known=known, api_version=api_version, now=self._clock(), until=until)
-        return await self._write(sent)
-
-    async def put_off_submission(
-        self, known: Submission, error: str, until: datetime, *, unsent: bool = False, uncounted: bool = False
-    ) -> bool:
-        """Note why an attempt brought no ids; `unsent`: none can have reached HeyGen; False: outdated."""
-        put_off = partial(
-            submissions.put_off, known=known, error=error, until=until, unsent=unsent, uncounted=uncounted
-        )
-        return await self._write(put_off)
-
-    async def settle_submission(
-        self, known: Submission, state: SubmissionState, error: str | None, until: datetime | None = None
-    ) -> bool:
-        """Give it its last state; `until`: when somebody sees to what is left. False: outdated."""
-        return await self._write(
-            partial(submissions.settle, known=known, state=state, error=error, until=until)
-        )
-
-    async def bind_submission(self, number: int, created: Created) -> None:
-        """Give HeyGen's ids to its rows, in one transaction; once more changes nothing."""
-        await self._write(partial(binding.bind, number=number, created=created, now=self._clock()))
-
-    async def waiting_of_submission(self, number: int) -> list[int]:
-        """The numbers of its open rows without an id."""
-        return await self._read(partial(submissions.list_waiting, number=number))
-
-    async def rows_of_submission(self, number: int) -> list[dict[str, Any]]:
-        """Its translations, ordered by id."""
-        return await self._read(partial(submissions.list_rows, number=number))
 
     async def secret_use(self) -> dict[str, tuple[datetime, int]]:
         """When each webhook secret last signed a webhook, and how many it signed, by name."""

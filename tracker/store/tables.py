@@ -1,7 +1,6 @@
 """The tables of the SQL contract. People query and join them, and insert into the first one."""
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -9,7 +8,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -17,11 +15,11 @@ from sqlalchemy import (
     text,
 )
 
-from tracker.domain.files.states import FileState
 from tracker.domain.links import LinkKind
 from tracker.domain.outcome import DeliveryOutcome
 from tracker.domain.status import Attention, Source, Status
 from tracker.domain.submissions import SubmissionState
+from tracker.store.archive_table import archived_files
 from tracker.store.conditions import (
     EVERY_ROW,
     IS_FINAL,
@@ -35,30 +33,22 @@ from tracker.store.conditions import (
     is_a_time,
     one_of,
 )
+from tracker.store.metadata import index_where, metadata, translation_id_column
 from tracker.store.types import BigKey, UtcTime, utc_now
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _index_where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
-    """Of the rows that meet the condition, and no others."""
-    names = (columns,) if isinstance(columns, str) else columns
-    return Index(name, *names, sqlite_where=text(condition), postgresql_where=text(condition))
-
-
-def _translation_id() -> Column[int]:
-    """Goes with its translation."""
-    key = ForeignKey("translations.id", ondelete="CASCADE")
-    return Column("translation_id", BigKey, key, nullable=False, index=True)
-
+__all__ = [
+    "WAITS_FOR_ID",
+    "archived_files",
+    "changes",
+    "deliveries",
+    "delivery_bodies",
+    "link_changes",
+    "metadata",
+    "submissions",
+    "tracker_instances",
+    "tracker_state",
+    "translations",
+]
 
 TIMES = (
     "url_fetched_at",
@@ -154,22 +144,22 @@ translations = Table(
     *(CheckConstraint(is_a_time(name), name=f"{name}_is_a_time").ddl_if("sqlite") for name in TIMES),
     Index("ix_translations_callback_id", "callback_id", postgresql_using="hash"),
     # For the release before, while it runs beside this one; the next one drops it.
-    _index_where("ix_translations_due", "next_poll_at", "next_poll_at IS NOT NULL"),
-    _index_where("ix_translations_due_together", "next_poll_at", POLLED_TOGETHER),
-    _index_where("ix_translations_due_alone", "next_poll_at", f"next_poll_at IS NOT NULL AND {POLLED_ALONE}"),
-    _index_where("ix_translations_claimed", "claimed_until", "claimed_until IS NOT NULL"),
-    _index_where("ix_translations_unflagged", "created_at", IS_UNFLAGGED),
-    _index_where("ix_translations_good_poll", "last_polled_at", LEARNT),
+    index_where("ix_translations_due", "next_poll_at", "next_poll_at IS NOT NULL"),
+    index_where("ix_translations_due_together", "next_poll_at", POLLED_TOGETHER),
+    index_where("ix_translations_due_alone", "next_poll_at", f"next_poll_at IS NOT NULL AND {POLLED_ALONE}"),
+    index_where("ix_translations_claimed", "claimed_until", "claimed_until IS NOT NULL"),
+    index_where("ix_translations_unflagged", "created_at", IS_UNFLAGGED),
+    index_where("ix_translations_good_poll", "last_polled_at", LEARNT),
     # For those alone who say its condition: SQLite would sort by it what another index has in order.
-    _index_where("ix_translations_counted", ("status", "attention"), EVERY_ROW),
-    _index_where("ix_translations_open", "created_at", IS_OPEN),
-    _index_where("ix_translations_attention", "attention", "attention IS NOT NULL"),
-    _index_where("ix_translations_flagged", "id", "attention IS NOT NULL"),
+    index_where("ix_translations_counted", ("status", "attention"), EVERY_ROW),
+    index_where("ix_translations_open", "created_at", IS_OPEN),
+    index_where("ix_translations_attention", "attention", "attention IS NOT NULL"),
+    index_where("ix_translations_flagged", "id", "attention IS NOT NULL"),
     Index("ix_translations_url_expires_at", "url_expires_at"),
-    _index_where("ix_translations_renew_links_at", "renew_links_at", "renew_links_at IS NOT NULL"),
-    _index_where("ix_translations_unplanned_links", "url_expires_at", IS_UNPLANNED),
-    _index_where("ix_translations_finished", "finished_at", IS_SETTLED),
-    _index_where("ix_translations_submission_id", "submission_id", "submission_id IS NOT NULL"),
+    index_where("ix_translations_renew_links_at", "renew_links_at", "renew_links_at IS NOT NULL"),
+    index_where("ix_translations_unplanned_links", "url_expires_at", IS_UNPLANNED),
+    index_where("ix_translations_finished", "finished_at", IS_SETTLED),
+    index_where("ix_translations_submission_id", "submission_id", "submission_id IS NOT NULL"),
     comment="one row per tracked HeyGen video translation",
 )
 
@@ -224,7 +214,7 @@ changes = Table(
     "changes",
     metadata,
     Column("id", BigKey, primary_key=True, autoincrement=True),
-    _translation_id(),
+    translation_id_column(),
     Column("old_status", String(16), nullable=False),
     Column("new_status", String(16), nullable=False),
     Column(
@@ -244,7 +234,7 @@ link_changes = Table(
     "link_changes",
     metadata,
     Column("id", BigKey, primary_key=True, autoincrement=True),
-    _translation_id(),
+    translation_id_column(),
     Column("kind", String(16), nullable=False, comment="video, audio, captions, srt or vtt"),
     Column("old_url", Text, nullable=False, comment="where the link led before, without its query"),
     Column("new_url", Text, nullable=False, comment="where it leads now, without its query"),
@@ -282,55 +272,8 @@ submissions = Table(
     Column("sent_at", UtcTime, comment="when it was first sent"),
     Column("next_attempt_at", UtcTime, comment="when to try again; null: nothing is left to do"),
     CheckConstraint(one_of("state", SubmissionState), name="state"),
-    _index_where("ix_submissions_due", "next_attempt_at", "next_attempt_at IS NOT NULL"),
+    index_where("ix_submissions_due", "next_attempt_at", "next_attempt_at IS NOT NULL"),
     comment="one row per request that asked HeyGen to create translations",
-)
-
-archived_files = Table(
-    "archived_files",
-    metadata,
-    Column(
-        "translation_id",
-        BigKey,
-        ForeignKey("translations.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
-    Column("kind", String(8), primary_key=True, comment="video, audio, captions, srt or vtt"),
-    Column(
-        "state",
-        String(16),
-        nullable=False,
-        server_default="waiting",
-        comment="waiting, downloading, archived or failed",
-    ),
-    Column("location", Text, comment="absolute path, or s3://bucket/key; null: not there yet"),
-    Column("bytes", BigInteger, comment="its size"),
-    Column("sha256", String(64), comment="of its bytes, in hex"),
-    Column("content_type", Text, comment="as the file host said"),
-    Column(
-        "attempts",
-        Integer,
-        nullable=False,
-        server_default=text("0"),
-        comment="in a row that brought nothing",
-    ),
-    Column("next_attempt_at", UtcTime, comment="when to try next; null: nothing is left to do"),
-    Column("error", Text, comment="why the latest attempt failed; null: it did not"),
-    Column("claimed_by", Text, comment="the tracker that is downloading it now"),
-    Column("claimed_until", UtcTime, comment="when that claim lapses"),
-    Column("finished_at", UtcTime, nullable=False, comment="when the translation ended"),
-    Column("created_at", UtcTime, nullable=False, server_default=utc_now()),
-    Column("archived_at", UtcTime, comment="when it was there, complete and under its name"),
-    CheckConstraint(one_of("kind", LinkKind), name="kind"),
-    CheckConstraint(one_of("state", FileState), name="state"),
-    CheckConstraint("(state = 'archived') = (archived_at IS NOT NULL)", name="archived_has_time"),
-    CheckConstraint(
-        "(state IN ('waiting', 'downloading')) = (next_attempt_at IS NOT NULL)", name="open_has_next_attempt"
-    ),
-    _index_where("ix_archived_files_due", "next_attempt_at", "next_attempt_at IS NOT NULL"),
-    _index_where("ix_archived_files_missing", ("state", "finished_at"), "archived_at IS NULL"),
-    comment="one row per file of a finished translation that is kept, or is to be",
 )
 
 tracker_instances = Table(

@@ -43,30 +43,28 @@ RATE_LIMITED_REST = timedelta(minutes=1)
 UNKNOWN = "no answer came, and HeyGen might create it twice, so that it is not sent again"
 
 
-class Book(Protocol):
+class SubmissionStore(Protocol):
     """Where submissions are kept. Every method raises StoreError."""
 
-    async def plan_submission(self, order: Order, key: str, until: datetime) -> Submission: ...
+    async def plan(self, order: Order, key: str, until: datetime) -> Submission: ...
 
-    async def get_submission(self, number: int) -> Submission | None: ...
+    async def get(self, number: int) -> Submission | None: ...
 
-    async def due_submissions(self, now: datetime) -> list[Submission]: ...
+    async def due(self, now: datetime) -> list[Submission]: ...
 
-    async def send_submission(
-        self, known: Submission, api_version: str, until: datetime
-    ) -> Submission | None: ...
+    async def send(self, known: Submission, api_version: str, until: datetime) -> Submission | None: ...
 
-    async def put_off_submission(
+    async def put_off(
         self, known: Submission, error: str, until: datetime, *, unsent: bool = False, uncounted: bool = False
     ) -> bool: ...
 
-    async def settle_submission(
+    async def settle(
         self, known: Submission, state: SubmissionState, error: str | None, until: datetime | None = None
     ) -> bool: ...
 
-    async def bind_submission(self, number: int, created: Created) -> None: ...
+    async def bind(self, number: int, created: Created) -> None: ...
 
-    async def waiting_of_submission(self, number: int) -> list[int]: ...
+    async def waiting(self, number: int) -> list[int]: ...
 
 
 class Creator(Protocol):
@@ -95,15 +93,15 @@ class _TakenError(Exception):
 class _Attempt:
     """One attempt at a submission; `known` is what is stored of it now."""
 
-    def __init__(self, known: Submission, book: Book, until: datetime) -> None:
+    def __init__(self, known: Submission, store: SubmissionStore, until: datetime) -> None:
         self.known = known
         self.was_planned = known.state is SubmissionState.PLANNED
-        self._book = book
+        self._store = store
         self._until = until
 
     async def sending(self, api_version: str) -> None:
         """Commit that the request goes out, before it does; raises _TakenError instead of sending twice."""
-        sent = await self._book.send_submission(self.known, api_version, self._until)
+        sent = await self._store.send(self.known, api_version, self._until)
         if sent is None:
             raise _TakenError
         self.known = sent
@@ -113,9 +111,15 @@ class Submissions:
     """Submits orders, and sees to those whose answer never came. `request_timeout` is in seconds."""
 
     def __init__(
-        self, book: Book, creator: Creator, tracker: Recorder, clock: Clock, *, request_timeout: float
+        self,
+        store: SubmissionStore,
+        creator: Creator,
+        tracker: Recorder,
+        clock: Clock,
+        *,
+        request_timeout: float,
     ) -> None:
-        self._book, self._creator, self._tracker, self._clock = book, creator, tracker, clock
+        self._store, self._creator, self._tracker, self._clock = store, creator, tracker, clock
         self._lease = timedelta(seconds=request_timeout) + LEASE_SPARE
         self._attempts: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[Created]] = set()
@@ -128,13 +132,13 @@ class Submissions:
         self._creator.check(order)
         order = replace(order, callback_id=order.callback_id or f"tracker-{uuid.uuid4()}")
         until = self._clock() + self._lease
-        known = await self._book.plan_submission(order, str(uuid.uuid4()), until)
+        known = await self._store.plan(order, str(uuid.uuid4()), until)
         await self._send(known)
-        return await self._book.get_submission(known.id) or known
+        return await self._store.get(known.id) or known
 
     async def resume(self) -> None:
         """See to each submission whose time has come. Raises StoreError where the database is away."""
-        for known in await self._book.due_submissions(self._clock()):
+        for known in await self._store.due(self._clock()):
             try:
                 await self._take_up(known)
             except StoreError:
@@ -142,7 +146,7 @@ class Submissions:
             except Exception as error:
                 log.exception("submission not taken up", id=known.id)
                 until = self._clock() + LONGEST_BACK_OFF
-                await self._book.put_off_submission(known, f"unexpected: {type(error).__name__}", until)
+                await self._store.put_off(known, f"unexpected: {type(error).__name__}", until)
 
     async def stop(self, patience: float) -> None:
         """Wait up to `patience` seconds for the answers that are under way; whoever asks must have ended.
@@ -162,9 +166,9 @@ class Submissions:
                 await self._send(known)
             case Step.WAIT:
                 until = self._clock() + LOOK_AGAIN
-                await self._book.put_off_submission(known, known.error or UNKNOWN, until)
+                await self._store.put_off(known, known.error or UNKNOWN, until)
             case Step.FINISH:
-                await self._book.settle_submission(known, SubmissionState.DONE, None)
+                await self._store.settle(known, SubmissionState.DONE, None)
                 log.info("submission done", id=known.id, api=known.api_version, told_by="webhooks or list")
             case Step.GIVE_UP:
                 await self._give_up(known)
@@ -183,7 +187,7 @@ class Submissions:
 
     async def _attempt(self, known: Submission) -> None:
         now = self._clock()
-        attempt = _Attempt(known, self._book, now + self._lease)
+        attempt = _Attempt(known, self._store, now + self._lease)
         bound_to = None if attempt.was_planned else known.api_version
         request = asyncio.create_task(
             self._creator.create(known.order, known.idempotency_key, now, attempt.sending, bound_to)
@@ -206,7 +210,7 @@ class Submissions:
     async def _bind(self, number: int, created: Created) -> None:
         ids = [one for one in created.video_translate_ids if one]
         try:
-            await self._book.bind_submission(number, created)
+            await self._store.bind(number, created)
         except StoreError as error:
             log.error("submission not stored", id=number, ids=ids, error=str(error))
             raise StoreError(
@@ -226,7 +230,7 @@ class Submissions:
         """Only a first attempt can prove that HeyGen has nothing: an earlier one may have arrived."""
         known, until = attempt.known, self._clock() + pause
         unsent = unsent and attempt.was_planned
-        if await self._book.put_off_submission(known, str(error), until, unsent=unsent, uncounted=uncounted):
+        if await self._store.put_off(known, str(error), until, unsent=unsent, uncounted=uncounted):
             tell = log.debug if str(error) == known.error else log.warning
             tell(
                 "submission not answered",
@@ -238,12 +242,12 @@ class Submissions:
 
     async def _give_up(self, known: Submission) -> None:
         error = f"not known whether HeyGen created it: {known.error or UNKNOWN}"
-        if await self._book.settle_submission(known, SubmissionState.UNANSWERED, error):
+        if await self._store.settle(known, SubmissionState.UNANSWERED, error):
             log.error("submission given up", id=known.id, error=error, key=known.idempotency_key)
 
     async def _refuse(self, known: Submission, error: str) -> None:
         """It stays due until its rows have failed too, so that a crash in between is made good."""
-        if await self._book.settle_submission(known, SubmissionState.REFUSED, error, until=self._clock()):
+        if await self._store.settle(known, SubmissionState.REFUSED, error, until=self._clock()):
             log.error("submission refused", id=known.id, error=error)
             await self._fail_rows(replace(known, state=SubmissionState.REFUSED, error=error))
 
@@ -255,9 +259,9 @@ class Submissions:
             status=Status.FAILED,
             details=Details(message=known.error),
         )
-        waiting = await self._book.waiting_of_submission(known.id)
+        waiting = await self._store.waiting(known.id)
         await self._tracker.record([Record(observation=seen, translation_id=number) for number in waiting])
-        await self._book.settle_submission(known, SubmissionState.REFUSED, known.error)
+        await self._store.settle(known, SubmissionState.REFUSED, known.error)
 
 
 def _is_unsent(error: TransientError) -> bool:

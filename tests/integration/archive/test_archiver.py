@@ -13,8 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.archive.conftest import DEADLINE, FILM, HOUR, Stage
 from tests.integration.archive.hosts import Fault
-from tracker.archive import archiver as module
-from tracker.archive import disk_space, lease
+from tracker.archive import disk_space, lease, pause
 from tracker.archive.archiver import ArchiveLimits, Archiver
 from tracker.archive.storage.folder import Complete, FolderStorage
 from tracker.domain.files.records import FileClaim
@@ -394,7 +393,7 @@ async def test_what_stood_under_its_name_before_a_crash_is_not_brought_again(
 async def test_whoever_has_lost_its_claim_stops_and_writes_nothing(
     stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEWED", timedelta(milliseconds=20))
+    monkeypatch.setattr(lease, "FILE_LEASE_RENEWED", timedelta(milliseconds=20))
     await stage.end()
     await begun(stage, archiver)
     stage.sql("UPDATE archived_files SET claimed_by = 'host:2', claimed_until = '2026-11-23 13:00:00.000000'")
@@ -410,7 +409,7 @@ async def test_whoever_has_lost_its_claim_stops_and_writes_nothing(
 async def test_a_long_download_keeps_its_claim(
     stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEWED", timedelta(milliseconds=20))
+    monkeypatch.setattr(lease, "FILE_LEASE_RENEWED", timedelta(milliseconds=20))
     await stage.end()
     gate = await begun(stage, archiver)
     [first] = stage.rows("claimed_until")
@@ -485,7 +484,7 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
     stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = [10**9]
-    for known in (disk_space, module):
+    for known in (disk_space, pause):
         monkeypatch.setattr(known, "free_bytes", lambda _folder: free[0])
     archiver.set_limits(ArchiveLimits(2, None, 10**6))
     for number in range(3):
@@ -564,7 +563,7 @@ async def test_one_file_that_cannot_be_kept_holds_up_the_others_for_seconds_only
 async def test_a_film_that_does_not_fit_holds_up_the_others_for_seconds_only(
     stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for known in (disk_space, module):
+    for known in (disk_space, pause):
         monkeypatch.setattr(known, "free_bytes", lambda _folder: 2 * len(FILM))
     archiver.set_limits(ArchiveLimits(1, None, len(FILM)))
     await stage.end("small")

@@ -13,14 +13,14 @@ pytestmark = pytest.mark.anyio
 
 HANGS = """
 import asyncio, threading
-from tracker.archive.worker_thread import Hands
+from tracker.archive.worker_thread import WorkerThread
 
 async def main():
-    hands = Hands()
-    asked = asyncio.create_task(hands.do(threading.Event().wait))
+    thread = WorkerThread()
+    asked = asyncio.create_task(thread.do(threading.Event().wait))
     await asyncio.sleep(0)
     asked.cancel()
-    hands.rest()
+    thread.rest()
 
 asyncio.run(main())
 """

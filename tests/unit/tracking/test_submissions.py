@@ -128,7 +128,7 @@ class House:
         self.figures = FakeFigures()
         self.tracker = Recorder(self.store, Schedule(), self.figures)
         self.submissions = Submissions(
-            self.store, self.heygen, self.tracker, self.clock, request_timeout=15.0
+            self.store.submissions, self.heygen, self.tracker, self.clock, request_timeout=15.0
         )
 
     async def submit(self, order: Order = BOTH) -> Submission:
@@ -147,7 +147,7 @@ class House:
         return await self.get()
 
     async def get(self, number: int = 1) -> Submission:
-        known = await self.store.get_submission(number)
+        known = await self.store.submissions.get(number)
         assert known is not None
         return known
 
@@ -233,7 +233,7 @@ async def test_wrong_input_stores_nothing(house: House) -> None:
 @pytest.mark.parametrize("api", ["v2", "v3"])
 async def test_a_crash_after_planning_is_made_good_on_either_api(house: House, api: str) -> None:
     house.heygen.api = api
-    await house.store.plan_submission(KEPT, "key-1", house.clock() + timedelta(seconds=LEASE))
+    await house.store.submissions.plan(KEPT, "key-1", house.clock() + timedelta(seconds=LEASE))
     assert (await house.later(LEASE - 1)).state is PLANNED  # the verb may still be at it
     done = await house.later(1)
     assert (done.state, done.attempts) == (DONE, 1)
@@ -384,7 +384,7 @@ async def test_the_same_error_is_told_once(house: House) -> None:
 async def stopped_while_it_asks(house: House, api: str) -> asyncio.Event:
     """The daemon's task is cancelled while HeyGen has the request; answers what lets it answer."""
     house.heygen.api, house.heygen.gate = api, asyncio.Event()
-    await house.store.plan_submission(KEPT, "key-1", house.clock())
+    await house.store.submissions.plan(KEPT, "key-1", house.clock())
     errand = asyncio.create_task(house.submissions.resume())
     await house.heygen.asked.wait()
     errand.cancel()
@@ -421,7 +421,7 @@ async def test_a_stop_with_nothing_under_way_ends_at_once(house: House) -> None:
 
 async def test_an_accident_is_put_off(house: House) -> None:
     house.heygen.answers = [ValueError("poison")]
-    await house.store.plan_submission(KEPT, "key-1", house.clock())
+    await house.store.submissions.plan(KEPT, "key-1", house.clock())
     known = await house.later(0)
     assert (known.state, known.next_attempt_at) == (SENT, house.clock() + timedelta(seconds=LEASE))
     assert (await house.later()).state is DONE
@@ -444,8 +444,8 @@ async def test_a_refusal_fails_the_rows_with_heygens_words(house: House) -> None
 
 
 async def test_a_crash_between_refusal_and_rows_is_made_good(house: House) -> None:
-    known = await house.store.plan_submission(KEPT, "key-1", house.clock() + timedelta(seconds=LEASE))
-    await house.store.settle_submission(known, REFUSED, "no", until=house.clock())
+    known = await house.store.submissions.plan(KEPT, "key-1", house.clock() + timedelta(seconds=LEASE))
+    await house.store.submissions.settle(known, REFUSED, "no", until=house.clock())
     assert (await house.later(0)).next_attempt_at is None
     assert house.sql("SELECT DISTINCT status, message FROM translations") == [("failed", "no")]
     assert house.heygen.requests == []
@@ -476,32 +476,32 @@ async def test_ids_go_to_the_open_row_and_not_to_the_refused_one(house: House) -
 
 async def test_only_one_of_two_sends(house: House) -> None:
     house.heygen.api = "v2"
-    await house.store.plan_submission(KEPT, "key-1", house.clock())
+    await house.store.submissions.plan(KEPT, "key-1", house.clock())
     await asyncio.gather(house.submissions.resume(), house.submissions.resume())
     assert len(house.heygen.requests) == 1
     assert (await house.get()).state is DONE
 
 
 async def test_the_word_of_an_outdated_attempt_does_not_count(house: House) -> None:
-    known = await house.store.plan_submission(KEPT, "key-1", house.clock())
-    sent = await house.store.send_submission(known, "v3", house.clock())
+    known = await house.store.submissions.plan(KEPT, "key-1", house.clock())
+    sent = await house.store.submissions.send(known, "v3", house.clock())
     assert sent is not None
-    assert await house.store.send_submission(known, "v3", house.clock()) is None
+    assert await house.store.submissions.send(known, "v3", house.clock()) is None
     await house.submissions.resume()
-    assert not await house.store.put_off_submission(sent, "late", house.clock(), unsent=True)
-    assert not await house.store.settle_submission(sent, REFUSED, "late")
+    assert not await house.store.submissions.put_off(sent, "late", house.clock(), unsent=True)
+    assert not await house.store.submissions.settle(sent, REFUSED, "late")
     assert (await house.get()).state is DONE
 
 
 async def test_a_slow_attempt_says_nothing_once_the_next_is_out(house: House) -> None:
-    known = await house.store.plan_submission(KEPT, "key-1", house.clock())
-    slow = await house.store.send_submission(known, "v3", house.clock())
+    known = await house.store.submissions.plan(KEPT, "key-1", house.clock())
+    slow = await house.store.submissions.send(known, "v3", house.clock())
     assert slow is not None
-    next_one = await house.store.send_submission(slow, "v3", house.clock())
+    next_one = await house.store.submissions.send(slow, "v3", house.clock())
     assert next_one is not None
-    assert await house.store.send_submission(slow, "v3", house.clock()) is None
-    assert not await house.store.put_off_submission(slow, "late", house.clock())
-    assert await house.store.put_off_submission(next_one, "timely", house.clock())
+    assert await house.store.submissions.send(slow, "v3", house.clock()) is None
+    assert not await house.store.submissions.put_off(slow, "late", house.clock())
+    assert await house.store.submissions.put_off(next_one, "timely", house.clock())
     assert (await house.get()).error == "timely"
 
 
@@ -509,7 +509,7 @@ async def test_binding_twice_changes_nothing(house: House) -> None:
     await house.submit()
     before = house.sql("SELECT * FROM translations")
     house.clock.advance(60)
-    await house.store.bind_submission(1, Created("v3", ("set0-es", "set0-de")))
+    await house.store.submissions.bind(1, Created("v3", ("set0-es", "set0-de")))
     assert house.sql("SELECT * FROM translations") == before
 
 
@@ -517,7 +517,7 @@ async def test_ids_that_cannot_be_stored_are_named(house: House, monkeypatch: py
     async def away(_number: int, _created: Created) -> None:
         raise StoreError("disk full")
 
-    monkeypatch.setattr(house.store, "bind_submission", away)
+    monkeypatch.setattr(house.store.submissions, "bind", away)
     with pytest.raises(
         StoreError, match="HeyGen created set0-es, set0-de, which could not be stored: disk full"
     ):
@@ -579,7 +579,7 @@ async def test_an_id_on_a_row_of_another_submission(house: House, state: Submiss
     first = await house.submit(order)
     await house.hear("second", "shared")
     if state is not SENT:
-        await house.store.settle_submission(first, state, None)
+        await house.store.submissions.settle(first, state, None)
     house.heygen.answers = [Created("v3", ("second",))]
     done = await house.submit(order)
     by_state = {
