@@ -1,7 +1,7 @@
 """Storing one record: the delivery, its effect and the change row, in the caller's transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -36,6 +36,7 @@ class Intake:
     connection: Connection
     determine_outcome: OutcomeRule
     now: datetime
+    changes: list[dict[str, object]] = field(init=False, default_factory=list)  # they name the delivery
 
     def store(self, record: Record) -> RecordResult:
         """Store `record` and all that follows from it."""
@@ -43,11 +44,13 @@ class Intake:
         if record.delivery and known and not is_unprocessed(known, record.delivery):
             self._count_again(known, record.delivery)
             return RecordResult(outcome=DeliveryOutcome(known.outcome), is_duplicate=True)
-        delivery_id = self._keep(record.delivery, known) if record.delivery else None
-        recorded = self._observe(record, delivery_id)
-        if delivery_id is not None:
-            self._settle(delivery_id, recorded.outcome)
-        return recorded
+        result = self._observe(record)
+        delivery_id = self._keep(record.delivery, known, result.outcome) if record.delivery else None
+        if self.changes:
+            rows = [change | {"delivery_id": delivery_id} for change in self.changes]
+            self.connection.execute(insert(changes), rows)
+            self.changes.clear()
+        return result
 
     # Deliveries
 
@@ -64,26 +67,20 @@ class Intake:
             .values(times_received=deliveries.c.times_received + 1, last_received_at=delivery.received_at)
         )
 
-    def _keep(self, delivery: Delivery, known: Row[Any] | None) -> int:
+    def _keep(self, delivery: Delivery, known: Row[Any] | None, outcome: DeliveryOutcome) -> int:
         """The delivery's row; a known one is taken up again, now that it can be used."""
         if known is not None:
             self._count_again(known, delivery)
-            mended = update(deliveries).where(deliveries.c.id == known.id).values(told(delivery))
-            self.connection.execute(mended)
+            mended = update(deliveries).where(deliveries.c.id == known.id)
+            self.connection.execute(mended.values(told(delivery) | {"outcome": outcome}))
             return cast("int", known.id)
-        new = insert(deliveries).values(arrival(delivery) | {"outcome": DeliveryOutcome.ERROR})
-        delivery_id = self._insert(new)
+        delivery_id = self._insert(insert(deliveries).values(arrival(delivery) | {"outcome": outcome}))
         self.connection.execute(insert(delivery_bodies).values(body_row(delivery, delivery_id)))
         return delivery_id
 
-    def _settle(self, delivery_id: int, outcome: DeliveryOutcome) -> None:
-        self.connection.execute(
-            update(deliveries).where(deliveries.c.id == delivery_id).values(outcome=outcome)
-        )
-
     # Translations
 
-    def _observe(self, record: Record, delivery_id: int | None) -> RecordResult:
+    def _observe(self, record: Record) -> RecordResult:
         if (seen := record.observation) is None:
             return RecordResult(outcome=record.outcome)
         found = self._find_meant(record, seen)
@@ -98,7 +95,7 @@ class Intake:
         is_new = not found and record.adopt and can_be_tracked(seen)
         if is_new:
             found = [self._begin(seen)]
-        results = [self._apply(current, record, seen, delivery_id) for current in found]
+        results = [self._apply(current, record, seen) for current in found]
         if not results:
             return RecordResult(outcome=DeliveryOutcome.UNKNOWN)
         first = replace(results[0], is_bound=is_bound)
@@ -207,12 +204,10 @@ class Intake:
             raise LostRaceError from error
         return cast("int", key[0]) if key else 0
 
-    def _apply(
-        self, current: Translation, record: Record, seen: Observation, delivery_id: int | None
-    ) -> RecordResult:
+    def _apply(self, current: Translation, record: Record, seen: Observation) -> RecordResult:
         effect = effect_of(record, seen, current, self.determine_outcome, self.now)
         if effect.change:
-            self.connection.execute(insert(changes).values(effect.change | {"delivery_id": delivery_id}))
+            self.changes.append(effect.change)
         if effect.moves:
             self.connection.execute(insert(link_changes), effect.moves)
         if effect.updates:
