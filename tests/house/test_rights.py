@@ -14,6 +14,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
 
+from tests.databases import write_migrated
 from tests.house.pages import DATABASE, blocks, section
 from tests.postgres import Server
 from tracker.store import schema
@@ -204,10 +205,8 @@ def path() -> Iterator[Path]:
     """A migrated file in a folder that anybody may enter."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        engines = open_engines(f"sqlite:///{folder}/tracker.db")
-        schema.migrate(engines.writer)
-        engines.dispose()
-        yield Path(folder) / "tracker.db"
+        write_migrated(path := Path(folder) / "tracker.db")
+        yield path
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.databases import write_migrated
 from tracker.core import Core, open_core, open_database
 from tracker.settings import Settings
-from tracker.store import schema
 
 Open = Callable[..., Coroutine[Any, Any, Core]]
 
@@ -22,6 +22,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     """Opens a core over one database, with these settings; nothing listens where its HeyGen should be."""
+    write_migrated(tmp_path / "tracker.db")
     async with AsyncExitStack() as stack:
 
         async def open_with(**given: Any) -> Core:
@@ -31,8 +32,6 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
                 "heygen_api_key": "a-key",
             }
             settings = Settings.model_validate(common | given)
-            engines = open_database(settings)
-            schema.migrate(engines.writer)
-            return await open_core(settings, engines, stack)
+            return await open_core(settings, open_database(settings), stack)
 
         yield open_with

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.builders import NOON
+from tests.databases import write_migrated
 from tracker.core import Core, HeyGen, open_core, open_database
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
@@ -21,7 +22,6 @@ from tracker.simulator.app import create_app
 from tracker.simulator.remote import SimulatorClient
 from tracker.simulator.scenario import Scenario
 from tracker.simulator.server import running
-from tracker.store import schema
 from tracker.tracking import registration
 
 pytestmark = pytest.mark.anyio
@@ -81,9 +81,7 @@ def stage(folder: Path, **scenario: Any) -> Iterator[Stage]:
                 "concurrency": 20,
             }
         )
-        engines = open_database(settings)
-        schema.migrate(engines.writer)
-        engines.dispose()
+        write_migrated(folder / "tracker.db")
         yield Stage(heygen, app.state.simulator.world.clock, settings)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from tests.builders import NOON, URL, after, delivery
 from tests.builders import observation as observation_of
-from tests.stateful.test_invariants import empty_database
+from tests.databases import write_migrated
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation, Problem, ProblemKind
 from tracker.domain.status import Source, Status
@@ -107,7 +107,7 @@ arrivals = webhooks() | others()
 def database() -> Iterator[Engine]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tracker.db"
-        path.write_bytes(empty_database())
+        write_migrated(path)
         engines = open_engines(f"sqlite:///{path}", synchronous="off")
         try:
             yield engines.writer

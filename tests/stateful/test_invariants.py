@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from hypothesis.stateful import (
 from structlog.testing import capture_logs
 
 from tests.builders import SECRET, URL, signature
+from tests.databases import write_migrated
 from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Details, Observation, Problem, ProblemKind
@@ -39,7 +39,6 @@ from tracker.domain.status import Source, Status
 from tracker.domain.verdict import Outcome
 from tracker.heygen.webhook import find_signer, parse_json_object, read_event, read_unusable
 from tracker.ports import Claim, Due, Record, Recorded
-from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 from tracker.tracking import Tracker, poll_request, registration
@@ -65,19 +64,6 @@ EVENTS = [
     "avatar_video.success",
     "",
 ]
-
-
-@cache
-def empty_database() -> bytes:
-    """A database after its migrations, made once."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "empty.db"
-        engines = open_engines(f"sqlite:///{path}")
-        schema.migrate(engines.writer)
-        engines.dispose()
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return path.read_bytes()
 
 
 @dataclass
@@ -227,7 +213,7 @@ class Story(RuleBasedStateMachine):
         self.model = Model()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "tracker.db"
-        self.path.write_bytes(empty_database())
+        write_migrated(self.path)
         self.captured = ExitStack()
         self.logs = self.captured.enter_context(capture_logs())
         self.starts = 0

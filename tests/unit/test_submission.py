@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tests.databases import write_migrated
 from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Details, Observation
@@ -39,7 +39,6 @@ from tracker.errors import (
     TransientError,
 )
 from tracker.ports import Record
-from tracker.store import schema
 from tracker.store.engine import open_engines
 from tracker.store.repository import Repository
 from tracker.submission import Submissions
@@ -124,24 +123,12 @@ class FakeCreator:
         return ids
 
 
-@cache
-def empty_database() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "empty.db"
-        engines = open_engines(f"sqlite:///{path}")
-        schema.migrate(engines.writer)
-        engines.dispose()
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return path.read_bytes()
-
-
 class House:
     """The store, the one door and the submissions over it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "tracker.db"
-        self.path.write_bytes(empty_database())
+        write_migrated(self.path)
         self.clock = FakeClock()
         self.heygen = FakeCreator()
         self.store = Repository(open_engines(f"sqlite:///{self.path}"), self.clock)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders import after, observation
+from tests.databases import write_migrated
 from tests.fakes import FakeClock, FakeFigures
 from tracker.domain.cadence import Cadence
 from tracker.domain.observation import Observation
 from tracker.domain.status import Source, Status
 from tracker.ports import Page, Record
-from tracker.store import schema
 from tracker.store.engine import Engines, open_engines
 from tracker.store.repository import Repository
 from tracker.tracking import Tracker
@@ -120,8 +120,8 @@ class House:
 
 @contextmanager
 def open_house(folder: Path) -> Iterator[House]:
+    write_migrated(folder / "tracker.db")
     engines = open_engines(f"sqlite:///{folder / 'tracker.db'}")
-    schema.migrate(engines.writer)
     clock = FakeClock()
     store = Repository(engines, clock)
     store.open()
