@@ -70,7 +70,7 @@ def test_a_reset_leaves_nothing_of_what_a_test_did(box: TrackerBox) -> None:
     box.start()
     assert box.webhook("of-the-test-before").status == 200
     box.shell(
-        "groupadd films; echo '::1 of-the-test' >> /etc/hosts; touch /opt/tracker/x /srv/x /tmp/x ~root/x;"
+        "groupadd films; echo '::1 of-the-test' >> /etc/hosts; touch /opt/tracker/x /srv/x /tmp/x /home/x;"
         f"rm -r {CREDENTIALS}; systemctl enable -q tracker.service;"
         "systemd-run -q --unit=of-the-test sleep 600"
     )
@@ -88,7 +88,7 @@ def test_a_reset_leaves_nothing_of_what_a_test_did(box: TrackerBox) -> None:
 
 def _state(box: TrackerBox) -> list[str]:
     """Files, users, processes and units, as far as tests change them."""
-    folders = "/etc/systemd/system /etc/tracker /srv /tmp ~root /opt/tracker"
+    folders = "/etc/systemd/system /etc/tracker /srv /tmp /home /opt/tracker"
     return box.shell(
         f"find {folders} -maxdepth 2 -type d -printf '%p %m %u\\n' -o -printf '%p %m %u %s\\n' | sort;"
         "cat /etc/tracker/tracker.toml /etc/passwd /etc/group /etc/hosts; ls /var/lib /var/lib/private;"
