@@ -27,6 +27,7 @@ from tests.integration.web.served import (
     read_answer,
     served,
 )
+from tracker.daemon.process import WEBHOOK_FORMAT
 from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.domain.record import Record, RecordResult
 from tracker.errors import StoreError
@@ -65,7 +66,7 @@ def client(shared_core: Services) -> Iterator[Client]:
     """A client of the listener that most tests share, because each takes a moment to stop."""
     receiver = Receiver(
         shared_core.tracker.record,
-        webhook_events,
+        WEBHOOK_FORMAT,
         lambda: NOON,
         secrets=lambda: SECRETS,
         tokens=lambda: [TOKEN],
@@ -104,7 +105,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
         ) -> Client:
             receiver = Receiver(
                 record,
-                webhook_events,
+                WEBHOOK_FORMAT,
                 lambda: NOON,
                 secrets=secrets,
                 tokens=lambda: tokens,
@@ -837,7 +838,7 @@ def test_what_is_being_stored_when_the_listener_stops_is_answered_first(services
         return stored
 
     receiver = Receiver(
-        slow, webhook_events, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
+        slow, WEBHOOK_FORMAT, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
     )
     answers: list[Answer] = []
     with ExitStack() as serving:
