@@ -63,7 +63,7 @@ def test_something_must_be_named(nothing: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("bad", ["a/b", " ", "a b", "é", "x" * 256, "\ud800", "a\x00"])
 def test_an_id_that_is_none_is_refused_and_shown_in_part(bad: str) -> None:
-    with pytest.raises(InputError, match="is no video_translate_id") as caught:
+    with pytest.raises(InputError, match="is not a valid video_translate_id") as caught:
         registration(NOON, video_translate_id=bad)
     assert len(str(caught.value).encode()) < 250
 
