@@ -23,7 +23,7 @@ observations = st.builds(
 )
 
 
-def test_every_source_moves_a_translation_forward_alone() -> None:
+def test_every_source_moves_a_translation_only_forward() -> None:
     for source in REPORTERS:
         moves = [
             (old, new)
@@ -37,11 +37,11 @@ def test_every_source_moves_a_translation_forward_alone() -> None:
         assert len(stays) == 11
 
 
-def test_a_word_we_do_not_know_changes_nothing() -> None:
+def test_unknown_word_changes_nothing() -> None:
     assert determine_change(translation(), poll(None, provider_status="upscaling")) is None  # type: ignore[arg-type]
 
 
-def test_a_hint_changes_nothing() -> None:
+def test_hint_changes_nothing() -> None:
     for source in Source:
         assert determine_change(translation(), observation(source, SUCCESS, hint=True)) is None
 
@@ -70,9 +70,9 @@ def test_the_status_endpoint_asked_afresh_settles_a_conflict() -> None:
     assert change == Change(SUCCESS, FAILED, "conflict settled by the status endpoint")
 
 
-def test_nothing_else_settles_it() -> None:
-    for seen in [
-        poll(FAILED, observed_at=NOON),  # asked before the conflict was seen
+def test_other_observations_settle_no_conflict() -> None:
+    for observed in [
+        poll(FAILED, observed_at=NOON),  # sent before the conflict was detected
         poll(FAILED, observed_at=after(-1)),
         webhook(FAILED, observed_at=after(1)),
         observation(Source.EVENT_LOG, FAILED, observed_at=after(1)),
@@ -81,8 +81,8 @@ def test_nothing_else_settles_it() -> None:
         observation(observed_at=after(1)),
     ]:
         conflict = translation(status=SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
-        assert determine_change(conflict, seen) is None
-        assert not settles_conflict(conflict, seen)
+        assert determine_change(conflict, observed) is None
+        assert not settles_conflict(conflict, observed)
 
 
 def test_without_a_conflict_there_is_nothing_to_settle() -> None:
@@ -103,8 +103,8 @@ def test_two_sources_that_name_different_ends_contradict_each_other() -> None:
         assert contradicts(translation(status=FAILED), observation(source, SUCCESS))
 
 
-def test_these_contradict_nothing() -> None:
-    for status, seen in [
+def test_equal_open_and_manual_statuses_are_no_contradiction() -> None:
+    for status, observed in [
         (SUCCESS, webhook(SUCCESS)),
         (SUCCESS, webhook(FAILED, hint=True)),
         (SUCCESS, observation(Source.MANUAL, FAILED)),
@@ -112,7 +112,7 @@ def test_these_contradict_nothing() -> None:
         (SUCCESS, observation()),
         (RUNNING, webhook(FAILED)),
     ]:
-        assert not contradicts(translation(status=status), seen)
+        assert not contradicts(translation(status=status), observed)
 
 
 @given(
@@ -122,19 +122,19 @@ def test_these_contradict_nothing() -> None:
     observations,
 )
 def test_final_is_sticky_but_for_a_person_and_a_settled_conflict(
-    end: Status, attention: Attention | None, since: object, seen: Observation
+    end: Status, attention: Attention | None, since: object, observed: Observation
 ) -> None:
     current = translation(status=end, attention=attention, attention_since=since)
-    change = determine_change(current, seen)
-    by_hand = seen.source is Source.MANUAL
-    assert change is None or (change.note and (by_hand or settles_conflict(current, seen)))
+    change = determine_change(current, observed)
+    by_hand = observed.source is Source.MANUAL
+    assert change is None or (change.note and (by_hand or settles_conflict(current, observed)))
 
 
 @given(st.sampled_from(Status), st.lists(observations))
 def test_while_it_is_open_its_rank_only_rises(status: Status, sequence: list[Observation]) -> None:
     current = translation(status=status)
-    for seen in sequence:
-        if (change := determine_change(current, seen)) is not None:
+    for observed in sequence:
+        if (change := determine_change(current, observed)) is not None:
             assert change.old is current.status
             assert change.new.rank > change.old.rank or change.old.is_final
             current = translation(status=change.new)
