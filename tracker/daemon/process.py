@@ -17,7 +17,7 @@ from tracker.daemon.startup import Startup
 from tracker.daemon.systemd import Manager
 from tracker.daemon.wiring import HeyGen, Services, open_services
 from tracker.errors import SettingsError, TrackerError
-from tracker.heygen import webhook_events
+from tracker.heygen.webhook_events import find_signer, parse_json_object, read_event, read_unusable
 from tracker.observability import logs
 from tracker.polling.scheduler import Ticker
 from tracker.settings import PREFIX, Address, Settings
@@ -41,12 +41,7 @@ ENDPOINT_SECONDS = 3600.0
 CLOSING_SECONDS = 5.0  # beyond TRACKER_STOP_TIMEOUT, for the process to end
 DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
 
-WEBHOOK_FORMAT = WebhookFormat(
-    find_signer=webhook_events.find_signer,
-    parse_json_object=webhook_events.parse_json_object,
-    read_event=webhook_events.read_event,
-    read_unusable=webhook_events.read_unusable,
-)
+WEBHOOK_FORMAT = WebhookFormat(find_signer, parse_json_object, read_event, read_unusable)
 
 
 def _exit_at_last() -> None:
