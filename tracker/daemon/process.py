@@ -17,7 +17,7 @@ from tracker.daemon.startup import Startup
 from tracker.daemon.systemd import Manager
 from tracker.daemon.wiring import HeyGen, Services, open_services
 from tracker.errors import SettingsError, TrackerError
-from tracker.heygen import webhook_events
+from tracker.heygen.webhook_events import find_signer, parse_json_object, read_event, read_unusable
 from tracker.observability import logs
 from tracker.polling.scheduler import Ticker
 from tracker.settings import PREFIX, Address, Settings
@@ -27,7 +27,7 @@ from tracker.web.admin import Admin, create_admin_app
 from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.live_updates import LiveUpdates
 from tracker.web.public import create_public_app
-from tracker.web.receiver import Receiver
+from tracker.web.receiver import Receiver, WebhookFormat
 from tracker.web.server import Server
 
 log = structlog.get_logger("tracker.daemon")
@@ -40,6 +40,8 @@ SUBMISSIONS_SECONDS = 10.0
 ENDPOINT_SECONDS = 3600.0
 CLOSING_SECONDS = 5.0  # beyond TRACKER_STOP_TIMEOUT, for the process to end
 DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
+
+WEBHOOK_FORMAT = WebhookFormat(find_signer, parse_json_object, read_event, read_unusable)
 
 
 def _exit_at_last() -> None:
@@ -266,7 +268,7 @@ class Daemon:
             log.warning("no API key: nothing is polled", advice="set TRACKER_HEYGEN_API_KEY")
         receiver = Receiver(
             services.tracker.record,
-            webhook_events,
+            WEBHOOK_FORMAT,
             clock,
             secrets=services.webhook_secrets.secrets,
             tokens=lambda: [token.get_secret_value() for token in services.settings.callback_tokens],

@@ -1,4 +1,4 @@
-"""One received webhook request, kept as it came."""
+"""A received webhook request, stored unchanged."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,9 +6,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A webhook request: its bytes and what could be read in them.
+    """A webhook request: its body and the fields that could be parsed.
 
-    `signed_by` is the name of the secret that signed the body, None on the unsigned route.
+    `signed_by` is the name of the secret that signed the body, or None on the unsigned route.
     `error` says why an authentic body could not be used.
     """
 

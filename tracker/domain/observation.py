@@ -1,4 +1,4 @@
-"""What one source said of one translation at one moment."""
+"""What one source reported about one translation at one moment."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +8,7 @@ from tracker.domain.status import Source, Status
 
 
 class ProblemKind(StrEnum):
-    """Why a poll learnt nothing about its translation."""
+    """Why a poll returned no status."""
 
     NOT_FOUND = "not_found"
     INVALID_ID = "invalid_id"
@@ -17,7 +17,7 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A poll that learnt nothing: it is noted on the translation and never changes its status."""
+    """Why a poll returned no status: stored with the translation, whose status it never changes."""
 
     kind: ProblemKind
     message: str
@@ -28,9 +28,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """The fields of a translation besides its status; None where the source did not say.
+    """The fields of a translation besides its status; None if the source did not report them.
 
-    A signed url opens the video to whoever reads it, so that none is shown in a repr.
+    A signed url gives access to the video, so repr shows no urls.
     """
 
     title: str | None = None
@@ -49,13 +49,13 @@ class Details:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What `source` said at `observed_at` (for a poll: when it was asked, so never too late).
+    """What `source` reported at `observed_at` (for a poll: when the request was sent, which errs early).
 
-    `status` is None where the source made no claim, or used a word we do not know; the raw word is
-    in `provider_status`. `occurred_at` is HeyGen's own time of the event where it gives one.
-    A `hint` only moves the next poll forward. What is not `authentic` may be untrue, its ids included.
-    `partial`: only the status was asked for, so that missing urls and reasons, and "not found", mean
-    nothing yet: the translation is asked about alone before anything is believed.
+    `status` is None if the source reported none, or an unknown word; the raw word is in
+    `provider_status`. `occurred_at` is HeyGen's own time of the event, if it reported one.
+    A `hint` only moves the next poll forward. An observation that is not `authentic` may be forged,
+    including its ids. `partial`: the response of a bulk poll, which has only the status. Missing urls
+    and reasons, and "not found", prove nothing until the translation is polled on its own.
     """
 
     source: Source
@@ -73,5 +73,5 @@ class Observation:
 
     @property
     def is_informed(self) -> bool:
-        """True where HeyGen itself spoke about this very translation."""
+        """True if HeyGen reported on this translation."""
         return not self.hint and self.problem is None and self.source is not Source.MANUAL

@@ -1,4 +1,4 @@
-"""What goes through the one door, and what became of it."""
+"""What goes through the one door, and the result."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +14,11 @@ from tracker.domain.transitions import Change
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What goes through the one door: an observation, with the delivery or the claim it came by.
+    """What goes through the one door: an observation, with the delivery or the claim behind it.
 
-    A delivery without an observation is kept all the same; `outcome` then says what it is.
-    `adopt` False: what nobody tracks stays untracked. `translation_id`: it is about that row, as
-    long as it waits for its video_translate_id: a callback_id can be shared, and names no single row.
+    A delivery without an observation is stored, too, with `outcome`. `adopt` False: an untracked
+    translation stays untracked. `translation_id` names the row, as long as that row has no
+    video_translate_id: several rows can share a callback_id.
     """
 
     observation: Observation | None = None
@@ -31,16 +31,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordResult:
-    """What became of a record, once it is committed."""
+    """The result of a record, after the commit."""
 
     outcome: DeliveryOutcome
     translation_id: int | None = None
     video_translate_id: str | None = None
     is_new: bool = False
-    is_bound: bool = False  # a row that waited for its video_translate_id got it
+    is_bound: bool = False  # a row without a video_translate_id received its id
     is_duplicate: bool = False
     change: Change | None = None
     finished_at: datetime | None = None
     recorded_at: datetime | None = None
-    attention: Attention | None = None  # only where this record raised it
-    links: frozenset[LinkKind] = frozenset()  # of a success, where this record brought it or one of them
+    attention: Attention | None = None  # only if this record raised it
+    links: frozenset[LinkKind] = frozenset()  # of a success: those that this record added

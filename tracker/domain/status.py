@@ -1,10 +1,10 @@
-"""The four status words, and which of them may follow which."""
+"""The statuses of a translation, the sources of observations and the attention flags."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a translation stands; the words are those of HeyGen's v2 status endpoint."""
+    """The status of a translation, in the words of HeyGen's v2 status endpoint."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -13,12 +13,12 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Final statuses are left only by a manual reopen or a settled conflict."""
+        """Only a manual reopen or a settled conflict leaves a final status."""
         return self in (Status.SUCCESS, Status.FAILED)
 
     @property
     def rank(self) -> int:
-        """Translations only move to a higher rank: pending, running, an end."""
+        """Translations only move to a higher rank: pending, running, final."""
         return {Status.PENDING: 0, Status.RUNNING: 1}.get(self, 2)
 
 
@@ -27,7 +27,7 @@ FINAL_STATUSES = (Status.SUCCESS, Status.FAILED)
 
 
 class Source(StrEnum):
-    """Who made an observation."""
+    """Where an observation comes from."""
 
     WEBHOOK = "webhook"
     POLL = "poll"
@@ -37,20 +37,20 @@ class Source(StrEnum):
 
     @property
     def asks_heygen(self) -> bool:
-        """True where we asked and HeyGen answered, so that the answer is no older than our question."""
+        """True for responses to our own requests: they are at least as recent as the request."""
         return self in (Source.POLL, Source.LIST)
 
 
-# Who is in a race for each end, so that who was first tells whether webhooks arrive. The list, the event
-# log and people tell of ends that may be old.
+# The sources that compete to report each completion; which one is first shows whether webhooks arrive.
+# The list, the event log and people may report old completions.
 RACING = (Source.WEBHOOK, Source.POLL)
 
 
 class Attention(StrEnum):
-    """Why a person should look at a translation; never a status."""
+    """Why a person should look at a translation; independent of its status."""
 
-    CONFLICT = "conflict"  # two sources claim different ends
-    INVALID_ID = "invalid_id"  # an id that HeyGen cannot have given out
-    NOT_FOUND = "not_found"  # HeyGen said so several times, over minutes
+    CONFLICT = "conflict"  # two sources report different final statuses
+    INVALID_ID = "invalid_id"  # an id that HeyGen cannot have issued
+    NOT_FOUND = "not_found"  # HeyGen reported it several times, over minutes
     URL_MISSING = "url_missing"  # success, but no url yet
     OVERDUE = "overdue"  # still open after overdue_after

@@ -9,28 +9,29 @@ from tracker.domain.translation import Translation
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A status change; `note` says why where a final status is left."""
+    """A status change; `note` says why a final status was left."""
 
     old: Status
     new: Status
     note: str | None = None
 
 
-def decide(current: Translation, seen: Observation) -> Change | None:
-    """The change that `seen` makes, or None: backward and repeated observations change nothing."""
-    if seen.hint or seen.status is None or seen.status is current.status:
+def determine_change(current: Translation, observation: Observation) -> Change | None:
+    """The change that `observation` causes, or None: late and repeated observations change nothing."""
+    if observation.hint or observation.status is None or observation.status is current.status:
         return None
-    if seen.source is Source.MANUAL:
-        return _by_hand(current, seen.status)
+    if observation.source is Source.MANUAL:
+        return _manual_change(current, observation.status)
     if current.status.is_final:
-        if not settles_conflict(current, seen):
+        if not settles_conflict(current, observation):
             return None
-        return Change(current.status, seen.status, "conflict settled by the status endpoint")
-    return Change(current.status, seen.status) if seen.status.rank > current.status.rank else None
+        return Change(current.status, observation.status, "conflict settled by the status endpoint")
+    is_forward = observation.status.rank > current.status.rank
+    return Change(current.status, observation.status) if is_forward else None
 
 
-def _by_hand(current: Translation, wanted: Status) -> Change | None:
-    """A person reopens what has ended. What HeyGen refused to create has failed: nobody else will tell."""
+def _manual_change(current: Translation, wanted: Status) -> Change | None:
+    """A person reopens a finished translation; a submission that HeyGen refused fails."""
     if current.status.is_final:
         return Change(current.status, wanted, "reopened by hand")
     return (
@@ -38,19 +39,24 @@ def _by_hand(current: Translation, wanted: Status) -> Change | None:
     )
 
 
-def contradicts(current: Translation, seen: Observation) -> bool:
-    """True where both name an end, and not the same one."""
-    claim = None if seen.hint or seen.source is Source.MANUAL else seen.status
-    return claim is not None and claim.is_final and current.status.is_final and claim is not current.status
+def contradicts(current: Translation, observation: Observation) -> bool:
+    """True if both statuses are final and they differ."""
+    reported = None if observation.hint or observation.source is Source.MANUAL else observation.status
+    return (
+        reported is not None
+        and reported.is_final
+        and current.status.is_final
+        and reported is not current.status
+    )
 
 
-def settles_conflict(current: Translation, seen: Observation) -> bool:
-    """True for the status endpoint's word on an end, asked after the conflict was seen."""
+def settles_conflict(current: Translation, observation: Observation) -> bool:
+    """True for a final status from a poll that was sent after the conflict was detected."""
     return (
         current.attention is Attention.CONFLICT
         and current.attention_since is not None
-        and seen.source is Source.POLL
-        and seen.status is not None
-        and seen.status.is_final
-        and seen.observed_at > current.attention_since
+        and observation.source is Source.POLL
+        and observation.status is not None
+        and observation.status.is_final
+        and observation.observed_at > current.attention_since
     )

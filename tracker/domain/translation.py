@@ -1,4 +1,4 @@
-"""A translation as it is stored: what decisions are made from."""
+"""A translation as stored: the input of every rule."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL and lon
 
 
 def is_video_translate_id(value: str) -> bool:
-    """True for what HeyGen can have given out (heygen-api section 1); no request ever holds anything else."""
+    """True if HeyGen can have issued this id (heygen-api section 1); requests contain no other ids."""
     return VIDEO_TRANSLATE_ID.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translation:
-    """One tracked HeyGen video translation. Times are aware and UTC."""
+    """A tracked HeyGen video translation. Times are timezone-aware, in UTC."""
 
     id: int
     video_translate_id: str | None
@@ -45,5 +45,5 @@ class Translation:
 
     @property
     def started_at(self) -> datetime:
-        """When it began: HeyGen's time or when it was first tracked, whichever is earlier."""
+        """HeyGen's creation time or the start of tracking, whichever is earlier."""
         return min(self.details.provider_created_at or self.created_at, self.created_at)

@@ -1,4 +1,4 @@
-"""HeyGen's JSON as it really comes: every value is read tolerantly, and never trusted."""
+"""Tolerant readers for HeyGen's JSON: a value of any type is accepted and none is trusted."""
 
 import json
 import math
@@ -10,10 +10,12 @@ from typing import Any
 from tracker.domain.status import Status
 from tracker.domain.translation import UNSTORABLE
 
-EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)  # a creation time of 0 would make a translation old at once
-LONGEST_INTEGER = 300  # digits; a float ends at 308
+EARLIEST = datetime(
+    2020, 1, 1, tzinfo=UTC
+)  # with a creation time of 0 a translation would be overdue at once
+LONGEST_INTEGER = 300  # digits; a float overflows at 309
 
-# Status words met across HeyGen's endpoints (heygen-api section 2).
+# Status words of all of HeyGen's endpoints (heygen-api section 2).
 STATUS_WORDS = {
     **dict.fromkeys(("pending", "queued", "waiting"), Status.PENDING),
     **dict.fromkeys(("running", "processing"), Status.RUNNING),
@@ -23,7 +25,7 @@ STATUS_WORDS = {
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """The object in `body`; raises ValueError with what is wrong with it."""
+    """The object in `body`; raises ValueError, which says what is wrong."""
     try:
         value = json.loads(body.decode("utf-8-sig"), parse_int=_parse_int)
     except UnicodeDecodeError as error:
@@ -33,40 +35,40 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError("the body is not JSON") from error
     if not isinstance(value, dict):
-        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - one kind of error for bad bodies
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - one error type for bad bodies
     return value
 
 
 def _parse_int(digits: str) -> int | float:
-    """Python refuses to read thousands of digits; JSON allows them, and nobody needs them exactly."""
+    """Python refuses to parse thousands of digits, which JSON allows; no field needs their exact value."""
     return int(digits) if len(digits) <= LONGEST_INTEGER else math.inf
 
 
 def as_object(value: object) -> Mapping[str, Any]:
-    """The value where it is an object, else an empty one."""
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: object) -> str | None:
-    """Text that both engines can store; other JSON values as people would write them; empty is None."""
+    """Text that both databases can store; other JSON values are serialized; empty text is None."""
     if value is None:
         return None
     if not isinstance(value, str):
         try:
             value = json.dumps(value, ensure_ascii=False)
-        except RecursionError:  # nested as deeply as could just be read
+        except RecursionError:  # deep nesting that the parser just accepted
             return None
     return UNSTORABLE.sub("\ufffd", value) or None
 
 
 def as_url(value: object) -> str | None:
-    """A web address, else None: pages show it as a link."""
+    """An http(s) URL, else None: pages render it as a link."""
     text = as_text(value)
     return text if text and re.fullmatch(r"https?://[^\s]+", text, re.IGNORECASE) else None
 
 
 def as_number(value: object) -> float | None:
-    """A finite number that is no bool, else None."""
+    """A finite number other than a bool, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -77,7 +79,7 @@ def as_number(value: object) -> float | None:
 
 
 def as_time(value: object) -> datetime | None:
-    """Unix seconds or ISO 8601, else None; also None for what was before HeyGen."""
+    """Unix seconds or ISO 8601, else None; also None for a time before HeyGen existed."""
     try:
         if (seconds := as_number(value)) is not None:
             time = datetime.fromtimestamp(seconds, UTC)
@@ -92,9 +94,9 @@ def as_time(value: object) -> datetime | None:
 
 
 def as_status(value: object) -> tuple[Status | None, str | None]:
-    """Our status (None: a word we do not know) and the raw word.
+    """The status (None: an unknown word) and the raw text.
 
-    The published words are like `failed: Video rendering failed`: what counts stands before the colon
+    Published values look like `failed: Video rendering failed`: the status is the part before the colon
     (heygen-api section 1).
     """
     raw = as_text(value)
@@ -103,7 +105,7 @@ def as_status(value: object) -> tuple[Status | None, str | None]:
 
 
 def first_text(data: Mapping[str, Any], *names: str) -> str | None:
-    """The first of these fields that holds anything; an object stands for its message."""
+    """The first non-empty of these fields; for an object, its message or code."""
     for name in names:
         value = data.get(name)
         if isinstance(value, dict):

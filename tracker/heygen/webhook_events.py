@@ -1,4 +1,4 @@
-"""Webhook requests: who signed them, and what they say (heygen-api section 4)."""
+"""Verifies and decodes webhook requests (heygen-api section 4)."""
 
 import hashlib
 import hmac
@@ -18,43 +18,44 @@ from tracker.heygen.payloads import as_object, as_text, as_time, as_url, first_t
 __all__ = ["find_signer", "parse_json_object", "read_event", "read_logged", "read_unusable", "sign"]
 
 SIGNATURE_HEADERS = ("signature", "heygen-signature")
-KEPT_OUT = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
-ENDS = {
+DROPPED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+FINAL_EVENTS = {
     "video_translate.success": Status.SUCCESS,
     "video_translate.fail": Status.FAILED,
     "video_translate.failed": Status.FAILED,
 }
-ABOUT_TRANSLATIONS = ("video_translate.", "batch.")
+TRANSLATION_EVENTS = ("video_translate.", "batch.")
 
 Headers = Iterable[tuple[str, str]]
 
 
 def find_signer(body: bytes, headers: Headers, secrets: Mapping[str, str]) -> str | None:
-    """The name of the secret that signed the raw `body`; None where none of them did.
+    """The name of the secret that signed the raw `body`, or None.
 
-    Every secret is tried, whichever header came, so that the time taken tells nothing.
+    Every secret is compared with every signature, so that the time taken reveals nothing.
     """
-    claims = [
+    signatures = [
         value.strip().lower().removeprefix("sha256=").encode("utf-8", "replace")
         for name, value in headers
         if name.lower() in SIGNATURE_HEADERS
     ]
-    expected = {
-        name: sign(body, secret).encode() for name, secret in secrets.items()
-    }  # once, however many claims
+    expected = {name: sign(body, secret).encode() for name, secret in secrets.items()}
     signers = [
-        name for name, ours in expected.items() for claim in claims if hmac.compare_digest(ours, claim)
+        name
+        for name, digest in expected.items()
+        for signature in signatures
+        if hmac.compare_digest(digest, signature)
     ]
     return signers[0] if signers else None
 
 
 def sign(body: bytes, secret: str) -> str:
-    """The signature HeyGen sends: hex HMAC-SHA256 of the raw body, the secret taken as given."""
+    """The signature that HeyGen sends: hex HMAC-SHA256 of the raw body, keyed with the whole secret."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def read_unusable(body: bytes, headers: Headers, received_at: datetime, signed_by: str, error: str) -> Record:
-    """An authentic body that is not even an object: kept for people to look at."""
+    """An authentic body that is no JSON object: stored for inspection."""
     delivery = _delivery(body, headers, received_at, signed_by, {"error": error})
     return Record(delivery=delivery, outcome=DeliveryOutcome.ERROR)
 
@@ -62,59 +63,60 @@ def read_unusable(body: bytes, headers: Headers, received_at: datetime, signed_b
 def read_event(
     event: Mapping[str, Any], body: bytes, headers: Headers, received_at: datetime, signed_by: str | None
 ) -> Record:
-    """What an event says. Nothing unsigned is believed: it becomes a hint (heygen-api section 4)."""
+    """The record of an event. An unsigned event is only a hint (heygen-api section 4)."""
     headers = list(headers)
-    told = _read(event)
-    kept: dict[str, str | None] = {
+    parsed = _parse(event)
+    fields: dict[str, str | None] = {
         "event_id": as_text(event.get("event_id")) or _header(headers, "heygen-event-id"),
-        "event_type": told.event_type,
-        "video_translate_id": told.video_translate_id,
-        "callback_id": told.callback_id,
+        "event_type": parsed.event_type,
+        "video_translate_id": parsed.video_translate_id,
+        "callback_id": parsed.callback_id,
     }
-    outcome, error = told.refusal()
-    delivery = _delivery(body, headers, received_at, signed_by, {**kept, "error": error})
+    outcome, error = parsed.refusal()
+    delivery = _delivery(body, headers, received_at, signed_by, {**fields, "error": error})
     if outcome is not None:
         return Record(delivery=delivery, outcome=outcome)
     authentic = signed_by is not None
     return Record(
         delivery=delivery,
-        observation=told.observation(Source.WEBHOOK, received_at, authentic=authentic, dated=False),
+        observation=parsed.observation(Source.WEBHOOK, received_at, authentic=authentic, dated=False),
     )
 
 
 def read_logged(entry: Mapping[str, Any], at: datetime) -> Observation | DeliveryOutcome:
-    """What an entry of HeyGen's event log says, read `at`; or why it says nothing to us.
+    """The observation in an entry of HeyGen's event log, read `at`; or why there is none.
 
-    An entry is an event as a webhook brings it (heygen-api section 2); the API key vouches for it.
+    An entry has the format of a webhook event (heygen-api section 2). It needs no signature: the API
+    request authenticates it.
     """
-    told = _read(entry)
-    outcome, _error = told.refusal()
-    return outcome or told.observation(Source.EVENT_LOG, at, authentic=True, dated=True)
+    parsed = _parse(entry)
+    outcome, _error = parsed.refusal()
+    return outcome or parsed.observation(Source.EVENT_LOG, at, authentic=True, dated=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """An event as far as it is understood; nothing of it is believed yet."""
+    """The parsed fields of an event, not yet authenticated."""
 
     event_type: str | None
     video_translate_id: str | None
     callback_id: str | None
-    end: Status | None
+    final_status: Status | None
     occurred_at: datetime | None
     data: Mapping[str, Any] = field(repr=False)
 
     def refusal(self) -> tuple[DeliveryOutcome | None, str | None]:
-        """Why nothing can be observed, or (None, None)."""
+        """The outcome and error of an event without an observation, or (None, None)."""
         if self.event_type is None:
             return DeliveryOutcome.ERROR, "the event has no event_type"
-        if not self.event_type.startswith(ABOUT_TRANSLATIONS):
+        if not self.event_type.startswith(TRANSLATION_EVENTS):
             return DeliveryOutcome.IGNORED, None
         if self.video_translate_id is not None and not is_video_translate_id(self.video_translate_id):
-            return DeliveryOutcome.ERROR, "the event's id is none that HeyGen gives out"
+            return DeliveryOutcome.ERROR, "the event has an invalid video_translate_id"
         if self.video_translate_id is None and self.callback_id is None:
             return (
                 (DeliveryOutcome.ERROR, "the event names no translation")
-                if self.end
+                if self.final_status
                 else (DeliveryOutcome.UNKNOWN, None)
             )
         return None, None
@@ -122,36 +124,39 @@ class _Event:
     def observation(
         self, source: Source, observed_at: datetime, *, authentic: bool, dated: bool
     ) -> Observation:
-        """An authentic end of a named translation, else a hint; `dated`: the time of a hint is told too."""
-        believed = authentic and self.end is not None and self.video_translate_id is not None
+        """The final status of an identified translation if authentic, else a hint.
+
+        `dated`: a hint has the time of the event, too.
+        """
+        is_final = authentic and self.final_status is not None and self.video_translate_id is not None
         return Observation(
             source=source,
             observed_at=observed_at,
             video_translate_id=self.video_translate_id,
             callback_id=self.callback_id,
-            status=self.end if believed else None,
-            provider_status=self.event_type.rpartition(".")[2] if believed and self.event_type else None,
-            occurred_at=self.occurred_at if believed or dated else None,
-            details=_details(self.data) if believed else Details(),
-            hint=not believed,
+            status=self.final_status if is_final else None,
+            provider_status=self.event_type.rpartition(".")[2] if is_final and self.event_type else None,
+            occurred_at=self.occurred_at if is_final or dated else None,
+            details=_details(self.data) if is_final else Details(),
+            hint=not is_final,
             authentic=authentic,
         )
 
 
-def _read(event: Mapping[str, Any]) -> _Event:
+def _parse(event: Mapping[str, Any]) -> _Event:
     data = as_object(event.get("event_data"))
     event_type = as_text(event.get("event_type"))
-    end = ENDS.get(event_type or "")
+    final_status = FINAL_EVENTS.get(event_type or "")
     ids = (
         "video_translate_id",
         "video_translation_id",
-        *(("id",) if end else ()),
-    )  # elsewhere `id` is another's
+        *(("id",) if final_status else ()),
+    )  # in other events `id` is not a translation's
     return _Event(
         event_type=event_type,
         video_translate_id=first_text(data, *ids),
         callback_id=as_text(data.get("callback_id")),
-        end=end,
+        final_status=final_status,
         occurred_at=as_time(event.get("created_at")),
         data=data,
     )
@@ -172,18 +177,20 @@ def _delivery(
     headers: Headers,
     received_at: datetime,
     signed_by: str | None,
-    told: Mapping[str, str | None],
+    fields: Mapping[str, str | None],
 ) -> Delivery:
-    kept = tuple(
-        (as_text(name) or "", as_text(value) or "") for name, value in headers if name.lower() not in KEPT_OUT
+    kept_headers = tuple(
+        (as_text(name) or "", as_text(value) or "")
+        for name, value in headers
+        if name.lower() not in DROPPED_HEADERS
     )
     return Delivery(
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
-        headers=kept,
+        headers=kept_headers,
         received_at=received_at,
         signed_by=signed_by,
-        **told,
+        **fields,
     )
 
 

@@ -20,7 +20,7 @@ from tracker.domain.ports import OutcomeRule
 from tracker.domain.record import Record, RecordResult
 from tracker.domain.status import Source
 from tracker.domain.translation import Translation
-from tracker.store.effects import Effect, arrival, as_new, beginning, body_row, effect_of
+from tracker.store.effects import Effect, as_new, body_row, delivery_row, effect_of, new_translation_row
 from tracker.store.intake import Intake, is_unprocessed
 from tracker.store.rows import COLUMNS, as_translation
 from tracker.store.tables import (
@@ -120,8 +120,8 @@ class _Plain:
     @property
     def recorded(self) -> RecordResult:
         if self.effect is not None:
-            told = self.effect.recorded
-            return as_new(told, self.seen) if self.is_new else told
+            result = self.effect.result
+            return as_new(result, self.seen) if self.is_new else result
         if self.record.observation is None:
             return RecordResult(outcome=self.record.outcome)
         return RecordResult(
@@ -231,7 +231,7 @@ class _Run:
             elif row is not None and _holds(row, claim):
                 one.current = as_translation(row)
         if new:
-            rows = [beginning(one.seen, self.now) for one in new.values()]
+            rows = [new_translation_row(one.seen, self.now) for one in new.values()]
             for row in self._insert(NEW_TRANSLATIONS, rows):
                 begun = new[row.video_translate_id]
                 begun.current, begun.is_new = as_translation(row), True
@@ -247,7 +247,7 @@ class _Run:
         kept = [(one, one.record.delivery) for one in self.plain if one.record.delivery]
         if not kept:
             return {}
-        rows = [arrival(delivery) | {"outcome": one.recorded.outcome} for one, delivery in kept]
+        rows = [delivery_row(delivery) | {"outcome": one.recorded.outcome} for one, delivery in kept]
         numbers = {row.body_sha256: row.id for row in self._insert(NEW_DELIVERIES, rows)}
         bodies = [body_row(delivery, numbers[delivery.body_sha256]) for _, delivery in kept]
         self.connection.execute(insert(delivery_bodies), bodies)

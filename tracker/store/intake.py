@@ -16,7 +16,14 @@ from tracker.domain.ports import OutcomeRule
 from tracker.domain.record import Record, RecordResult
 from tracker.domain.status import OPEN_STATUSES, Source, Status
 from tracker.domain.translation import Translation
-from tracker.store.effects import arrival, as_new, beginning, body_row, effect_of, told
+from tracker.store.effects import (
+    as_new,
+    body_row,
+    delivery_fields,
+    delivery_row,
+    effect_of,
+    new_translation_row,
+)
 from tracker.store.rows import COLUMNS, as_translation
 from tracker.store.tables import (
     WAITS_FOR_ID,
@@ -72,9 +79,9 @@ class Intake:
         if known is not None:
             self._count_again(known, delivery)
             mended = update(deliveries).where(deliveries.c.id == known.id)
-            self.connection.execute(mended.values(told(delivery) | {"outcome": outcome}))
+            self.connection.execute(mended.values(delivery_fields(delivery) | {"outcome": outcome}))
             return cast("int", known.id)
-        delivery_id = self._insert(insert(deliveries).values(arrival(delivery) | {"outcome": outcome}))
+        delivery_id = self._insert(insert(deliveries).values(delivery_row(delivery) | {"outcome": outcome}))
         self.connection.execute(insert(delivery_bodies).values(body_row(delivery, delivery_id)))
         return delivery_id
 
@@ -192,7 +199,7 @@ class Intake:
         return reopened is not None and (seen.occurred_at is None or seen.occurred_at <= reopened)
 
     def _begin(self, seen: Observation) -> Translation:
-        new = insert(translations).values(beginning(seen, self.now))
+        new = insert(translations).values(new_translation_row(seen, self.now))
         [current] = self._select(translations.c.id == self._insert(new))
         return current
 
@@ -212,7 +219,7 @@ class Intake:
             self.connection.execute(insert(link_changes), effect.moves)
         if effect.updates:
             self._write(current, effect.updates, record.claim)
-        return effect.recorded
+        return effect.result
 
     def _write(self, current: Translation, updates: Mapping[str, object], claim: Claim | None = None) -> None:
         """Compare and set: the status must still be the one that was judged, and the claim ours."""

@@ -1,4 +1,4 @@
-"""The one door: whatever anybody observed is decided, stored and told here."""
+"""The one door: every observation is evaluated, stored, logged and counted here."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from tracker.errors import InputError
 
 log = structlog.get_logger("tracker")
 
-EVIDENCE = 20  # how many of the latest ends tell whether webhooks arrive
+EVIDENCE = 20  # latest completions that show whether webhooks arrive
 WORDS_REMEMBERED = 1000
 
 
@@ -31,12 +31,12 @@ def registration(
     callback_id: str | None = None,
     title: str | None = None,
 ) -> Observation:
-    """What a person tells us to track; raises InputError for what cannot be tracked."""
+    """The observation of a manual registration; raises InputError for invalid values."""
     if not video_translate_id and not callback_id:
         raise InputError("name a video_translate_id or a callback_id")
     if video_translate_id and not is_video_translate_id(video_translate_id):
         raise InputError(
-            f"{video_translate_id[:80]!r} is no video_translate_id: HeyGen's have 1 to 255 of A-Z a-z 0-9 _ -"
+            f"{video_translate_id[:80]!r} is not a valid video_translate_id: use 1 to 255 of A-Z a-z 0-9 _ -"
         )
     if any(UNSTORABLE.search(text) for text in (callback_id, title) if text):
         raise InputError("callback_id and title must be text without NUL characters and lone surrogates")
@@ -50,7 +50,7 @@ def registration(
 
 
 def poll_request(at: datetime, video_translate_id: str) -> Observation:
-    """What a person says to have one translation polled now, also where it has ended."""
+    """The observation of a manual request to poll a translation now, even a finished one."""
     return Observation(source=Source.MANUAL, observed_at=at, video_translate_id=video_translate_id, hint=True)
 
 
@@ -61,85 +61,84 @@ class Recorder:
         self._store = store
         self.schedule = schedule
         self._figures = figures
-        self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
-        self.unreported_ends = 0  # that polling found before any webhook told of them
-        self.plan: CapacityPlan | None = None  # whoever plans the polling sets it
-        self.is_doubted = False  # HeyGen knows none of the translations; the poller sets it
+        self._completion_sources: deque[Source] = deque(maxlen=EVIDENCE)
+        self.unreported_ends = 0  # that a poll found before any webhook arrived
+        self.plan: CapacityPlan | None = None  # set by the capacity planner
+        self.is_doubted = False  # set by the poller: HeyGen knows none of the translations
         self._unknown_words: set[str] = set()
 
     @property
     def stretch(self) -> float:
-        """How much slower polling may be, for webhooks have proven to arrive."""
-        return webhook_stretch(self._end_sources)
+        """The factor by which polling may slow down because webhooks arrive reliably."""
+        return webhook_stretch(self._completion_sources)
 
     @property
     def delivery_rate(self) -> float | None:
-        """The share of the latest ends that a webhook told of before a poll; None where nothing has ended."""
-        ends = self._end_sources
-        return sum(source is Source.WEBHOOK for source in ends) / len(ends) if ends else None
+        """The share of the latest completions that a webhook reported first; None before any."""
+        sources = self._completion_sources
+        return sum(source is Source.WEBHOOK for source in sources) / len(sources) if sources else None
 
     @property
     def tempo(self) -> Tempo:
-        """What lengthens the intervals of polling at present."""
+        """The factors that currently lengthen the polling intervals."""
         plan = self.plan
         return Tempo(self.stretch, plan.young, plan.old) if plan else Tempo(self.stretch)
 
     async def remember_evidence(self) -> None:
-        """Learn from the database who reported the latest ends; once, at start."""
-        self._end_sources.extend(reversed(await self._store.recent_end_sources(EVIDENCE)))
+        """Load the sources of the latest completions from the database; once, at start-up."""
+        self._completion_sources.extend(reversed(await self._store.recent_end_sources(EVIDENCE)))
 
     async def record(self, records: Sequence[Record]) -> list[RecordResult]:
-        """Decide and store `records` in one transaction, then tell the log and the figures.
+        """Evaluate and store `records` in one transaction, then log and count the results.
 
-        Raises StoreError where nothing was stored.
+        Raises StoreError if nothing was stored.
         """
         results = await self._store.apply(
             records, partial(determine_outcome, schedule=self.schedule, tempo=self.tempo)
         )
-        for record, recorded in zip(records, results, strict=True):
-            self._tell(record, recorded)
+        for record, result in zip(records, results, strict=True):
+            self._report(record, result)
         return results
 
     async def register(self, observations: Iterable[Observation]) -> list[RecordResult]:
-        """Track what people name; known translations only get their blanks filled."""
+        """Track new translations; for known translations only missing fields are filled in."""
         return await self.record([Record(observation=observation) for observation in observations])
 
-    def _tell(self, record: Record, recorded: RecordResult) -> None:
+    def _report(self, record: Record, result: RecordResult) -> None:
         if record.delivery is not None:
-            self._figures.delivered(recorded.outcome, duplicate=recorded.is_duplicate)
-        if recorded.is_duplicate or (seen := record.observation) is None:
+            self._figures.delivered(result.outcome, duplicate=result.is_duplicate)
+        if result.is_duplicate or (observation := record.observation) is None:
             return
-        if recorded.change is not None:
-            self._tell_change(seen, recorded, recorded.change)
-        if recorded.attention is not None:
-            strange = (
-                self.is_doubted and recorded.attention is Attention.NOT_FOUND
-            )  # told once, by the poller
-            tell = log.debug if strange else log.warning
-            tell("translation needs attention", id=recorded.video_translate_id, attention=recorded.attention)
-        if seen.status is None and seen.provider_status is not None:
-            self._warn_of_word(seen.provider_status, recorded)
+        if result.change is not None:
+            self._report_change(observation, result, result.change)
+        if result.attention is not None:
+            # under doubt the poller logs one warning for all of them
+            is_doubtful = self.is_doubted and result.attention is Attention.NOT_FOUND
+            write = log.debug if is_doubtful else log.warning
+            write("translation needs attention", id=result.video_translate_id, attention=result.attention)
+        if observation.status is None and observation.provider_status is not None:
+            self._warn_of_unknown_word(observation.provider_status, result)
 
-    def _tell_change(self, seen: Observation, recorded: RecordResult, change: Change) -> None:
-        if change.new.is_final and not change.old.is_final and seen.source in RACING:
-            self._end_sources.append(seen.source)
-            self.unreported_ends += seen.source is Source.POLL
-        self._figures.changed(change.new, seen.source)
-        since = recorded.finished_at or seen.observed_at
-        lag = (recorded.recorded_at - since).total_seconds() if recorded.recorded_at else None
+    def _report_change(self, observation: Observation, result: RecordResult, change: Change) -> None:
+        if change.new.is_final and not change.old.is_final and observation.source in RACING:
+            self._completion_sources.append(observation.source)
+            self.unreported_ends += observation.source is Source.POLL
+        self._figures.changed(change.new, observation.source)
+        since = result.finished_at or observation.observed_at
+        lag = (result.recorded_at - since).total_seconds() if result.recorded_at else None
         log.info(
             "status changed",
-            id=recorded.video_translate_id,
+            id=result.video_translate_id,
             old=change.old,
             new=change.new,
-            source=seen.source,
+            source=observation.source,
             lag=lag and round(lag, 3),
             note=change.note,
         )
 
-    def _warn_of_word(self, word: str, recorded: RecordResult) -> None:
-        """Once per word: a new word of HeyGen's would otherwise fill the log."""
+    def _warn_of_unknown_word(self, word: str, result: RecordResult) -> None:
+        """Once per word, so that a new word of HeyGen's does not flood the log."""
         if word in self._unknown_words or len(self._unknown_words) >= WORDS_REMEMBERED:
             return
         self._unknown_words.add(word)
-        log.warning("unknown status word", id=recorded.video_translate_id, word=word)
+        log.warning("unknown status word", id=result.video_translate_id, word=word)

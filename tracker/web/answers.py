@@ -1,4 +1,4 @@
-"""Answers both listeners give: JSON, with an `error` that people can read."""
+"""Responses of both listeners: JSON, with a readable `error`."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from tracker.errors import (
 )
 
 RETRY_AFTER = {"Retry-After": "5"}
-STATUS_CODES: dict[type[TrackerError], int] = {  # the first that fits counts
+STATUS_CODES: dict[type[TrackerError], int] = {  # the first match wins
     InputError: 400,
     StoreError: 503,
     NotFinishedError: 409,
@@ -37,33 +37,33 @@ STATUS_CODES: dict[type[TrackerError], int] = {  # the first that fits counts
 
 
 class Json(JSONResponse):
-    """JSON whose times are ISO 8601 in UTC."""
+    """JSON with times as ISO 8601 in UTC."""
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, default=_plain, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(content, default=_as_json, ensure_ascii=False, allow_nan=False).encode()
 
 
 def refuse(status_code: int, error: str, headers: Mapping[str, str] | None = None) -> Json:
-    """An answer that says what was wrong."""
+    """An error response."""
     return Json({"error": error}, status_code, headers)
 
 
 def http_error(_request: Request, error: Exception) -> Json:
-    """Starlette's own refusals (404, 405) in our form."""
+    """Starlette's own errors (404, 405) in the same format."""
     if not isinstance(error, HTTPException):
         raise error
     return refuse(error.status_code, error.detail, error.headers)
 
 
 def tracker_error(_request: Request, error: Exception) -> Json:
-    """One table from our errors to HTTP."""
+    """Maps TrackerError to an HTTP status, by STATUS_CODES."""
     for kind, status_code in STATUS_CODES.items():
         if isinstance(error, kind):
             return refuse(status_code, str(error), RETRY_AFTER if status_code == 503 else None)
     raise error
 
 
-def _plain(value: object) -> object:
+def _as_json(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return str(value)

@@ -1,4 +1,4 @@
-"""News as server-sent events (WHATWG HTML, section 9.2): each says to look again, and nothing else."""
+"""Change notifications as server-sent events (WHATWG HTML, section 9.2); they carry no data."""
 
 from collections.abc import AsyncIterator
 
@@ -7,16 +7,16 @@ from starlette.types import Receive, Scope, Send
 
 from tracker.web.live_updates import LiveUpdates, Stream
 
-HEARTBEAT_SECONDS = 20.0  # proxies end what is silent, some after 30 s
+HEARTBEAT_SECONDS = 20.0  # proxies close idle connections, some after 30 s
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter is nginx's
 MEDIA_TYPE = "text/event-stream"
 RETRY = "retry: 2000\n\n"  # milliseconds
-NEWS = "event: change\ndata: {}\n\n"  # without data a browser would not tell it
+CHANGE = "event: change\ndata: {}\n\n"  # browsers drop an event without data
 HEARTBEAT = ": still here\n\n"
 
 
 class EventStream(StreamingResponse):
-    """Tells one page of changes until either side has had enough."""
+    """Notifies one page of changes until either side closes the connection."""
 
     media_type = MEDIA_TYPE
 
@@ -36,6 +36,6 @@ class EventStream(StreamingResponse):
 async def _events(stream: Stream, heartbeat_seconds: float) -> AsyncIterator[str]:
     yield RETRY
     while not stream.has_ended:
-        is_new = await stream.told(heartbeat_seconds)
+        has_changed = await stream.wait(heartbeat_seconds)
         if not stream.has_ended:
-            yield NEWS if is_new else HEARTBEAT
+            yield CHANGE if has_changed else HEARTBEAT

@@ -1,4 +1,4 @@
-"""Who may use the admin listener."""
+"""Access control of the admin listener."""
 
 import base64
 import hmac
@@ -16,9 +16,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Asks for the token where there is one; else for a Host that is this machine.
+    """Requires the admin token if one is set, else a Host header that names this machine.
 
-    Without that, a web page somebody visits could point its own name at 127.0.0.1 and read along.
+    The Host check stops DNS rebinding: a website could point its own name at 127.0.0.1 and read the pages.
     """
 
     def __init__(self, app: ASGIApp, token: Callable[[], str | None], any_host: bool) -> None:
@@ -28,7 +28,7 @@ class Guard:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             return await self._app(scope, receive, send)
         headers, token = Headers(scope=scope), self._token()
-        if token is not None and not _knows(token, headers.get("authorization", "")):
+        if token is not None and not _has_token(token, headers.get("authorization", "")):
             answer = refuse(
                 401, "send the admin token as a bearer token", {"WWW-Authenticate": "Basic realm=tracker"}
             )
@@ -41,17 +41,17 @@ class Guard:
         return await answer(scope, receive, send)
 
 
-def _knows(token: str, authorization: str) -> bool:
-    """A bearer token, or the password of HTTP Basic, which browsers ask for."""
-    kind, _, given = authorization.partition(" ")
-    if kind.lower() == "basic":
+def _has_token(token: str, authorization: str) -> bool:
+    """Accepts a bearer token, or the token as HTTP Basic password, for which browsers prompt."""
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() == "basic":
         try:
-            given = base64.b64decode(given, validate=True).decode().partition(":")[2]
-        except ValueError:  # no base64, no ASCII, no UTF-8
+            credential = base64.b64decode(credential, validate=True).decode().partition(":")[2]
+        except ValueError:  # not base64, not ASCII or not UTF-8
             return False
-    elif kind.lower() != "bearer":
+    elif scheme.lower() != "bearer":
         return False
-    return hmac.compare_digest(given.strip().encode(), token.encode())
+    return hmac.compare_digest(credential.strip().encode(), token.encode())
 
 
 def _is_this_machine(host: str) -> bool:

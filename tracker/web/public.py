@@ -29,5 +29,5 @@ def create_public_app(receiver: Receiver) -> Starlette:
 
 
 async def healthz(_request: Request) -> Response:
-    """The process answers; nothing is looked at."""
+    """Liveness only: checks nothing but that the process answers."""
     return Json({"status": "ok"})

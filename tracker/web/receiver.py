@@ -1,10 +1,11 @@
-"""The webhook receiver: verify the raw bytes, read them once, hand over, say little."""
+"""The webhook receiver: verify the raw body, parse it once, record it, answer."""
 
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
-from typing import Any, Protocol
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -22,32 +23,26 @@ STORE_SECONDS = 8.0  # HeyGen waits for 10
 Headers = Sequence[tuple[str, str]]
 
 
-class Events(Protocol):
-    """HeyGen's webhook format."""
+@dataclass(frozen=True, slots=True)
+class WebhookFormat:
+    """How HeyGen signs and writes its webhooks: functions of tracker/heygen/webhook_events.py."""
 
-    def find_signer(self, body: bytes, headers: Headers, secrets: Mapping[str, str]) -> str | None: ...
-
-    def parse_json_object(self, body: bytes) -> dict[str, Any]: ...
-
-    def read_event(
-        self, event: Mapping[str, Any], body: bytes, headers: Headers, received_at: Any, signed_by: str | None
-    ) -> Record: ...
-
-    def read_unusable(
-        self, body: bytes, headers: Headers, received_at: Any, signed_by: str, error: str
-    ) -> Record: ...
+    find_signer: Callable[[bytes, Headers, Mapping[str, str]], str | None]
+    parse_json_object: Callable[[bytes], Mapping[str, object]]
+    read_event: Callable[[Mapping[str, object], bytes, Headers, datetime, str | None], Record]
+    read_unusable: Callable[[bytes, Headers, datetime, str, str], Record]
 
 
 class Receiver:
-    """Answers webhooks; 2xx only once the delivery is committed together with its effect.
+    """Answers webhooks; 2xx only after the delivery and its effect are committed.
 
-    `secrets` is asked at each webhook for those that are valid now, by name; `tokens` likewise.
+    `secrets` (by name) and `tokens` return those that are valid now; each webhook calls them.
     """
 
     def __init__(
         self,
         record: Callable[[Sequence[Record]], Awaitable[list[RecordResult]]],
-        events: Events,
+        webhook_format: WebhookFormat,
         clock: Clock,
         *,
         secrets: Callable[[], Mapping[str, str]],
@@ -56,13 +51,13 @@ class Receiver:
         body_seconds: float = BODY_SECONDS,
         store_seconds: float = STORE_SECONDS,
     ) -> None:
-        self._record, self._events, self._clock = record, events, clock
+        self._record, self._format, self._clock = record, webhook_format, clock
         self._secrets, self._tokens, self._refused = secrets, tokens, refused
         self._body_seconds, self._store_seconds = body_seconds, store_seconds
-        self._storing: set[asyncio.Future[list[RecordResult]]] = set()
+        self._pending: set[asyncio.Future[list[RecordResult]]] = set()
 
     async def signed(self, request: Request) -> Response:
-        """POST /webhooks/heygen: believed where one of the secrets signed it."""
+        """POST /webhooks/heygen: accepted if one of the secrets signed it."""
         if request.method != "POST":
             return probe_answer(request)
         if not (secrets := self._secrets()):
@@ -75,45 +70,45 @@ class Receiver:
         if isinstance(body, Response):
             return body
         headers = _headers(request)
-        signed_by = self._events.find_signer(body, headers, secrets)
+        signed_by = self._format.find_signer(body, headers, secrets)
         if signed_by is None:
             log.warning("webhook refused: no valid signature", client=_client(request), bytes=len(body))
             return self._refuse(401, "the signature is missing or not ours")
-        return await self._receive(body, headers, signed_by)
+        return await self._accept(body, headers, signed_by)
 
     async def unsigned(self, request: Request) -> Response:
-        """POST /webhooks/heygen/{token}: only ever a hint."""
+        """POST /webhooks/heygen/{token}: unsigned, so never more than a hint."""
         token = request.path_params["token"].encode("utf-8", "replace")
-        known = [one.encode() for one in self._tokens()]
-        if not any([hmac.compare_digest(token, one) for one in known]):  # noqa: C419 - constant time
+        valid_tokens = [valid.encode() for valid in self._tokens()]
+        if not any([hmac.compare_digest(token, valid) for valid in valid_tokens]):  # noqa: C419 - constant time
             return refuse(404, "Not Found")
         if request.method != "POST":
             return probe_answer(request)
         body = await self._read_body(request)
-        return body if isinstance(body, Response) else await self._receive(body, _headers(request), None)
+        return body if isinstance(body, Response) else await self._accept(body, _headers(request), None)
 
-    async def _receive(self, body: bytes, headers: Headers, signed_by: str | None) -> Response:
+    async def _accept(self, body: bytes, headers: Headers, signed_by: str | None) -> Response:
         now = self._clock()
         try:
-            event = self._events.parse_json_object(body)
+            event = self._format.parse_json_object(body)
         except ValueError as error:
             if signed_by is not None:
-                unusable = self._events.read_unusable(body, headers, now, signed_by, str(error))
-                if (failed := await self._store(unusable)) is not None:
-                    return failed
+                record = self._format.read_unusable(body, headers, now, signed_by, str(error))
+                if (failure := await self._store(record)) is not None:
+                    return failure
             return self._refuse(400, str(error))
-        failed = await self._store(self._events.read_event(event, body, headers, now, signed_by))
-        return failed or Json({"status": "stored"})
+        record = self._format.read_event(event, body, headers, now, signed_by)
+        return await self._store(record) or Json({"status": "stored"})
 
     async def _store(self, record: Record) -> Response | None:
-        """None once it is committed, else the answer that makes HeyGen come again."""
-        storing = asyncio.ensure_future(self._record([record]))
-        self._storing.add(storing)
-        storing.add_done_callback(self._stored)
+        """None after the commit, else an answer that makes HeyGen retry."""
+        results = asyncio.ensure_future(self._record([record]))
+        self._pending.add(results)
+        results.add_done_callback(self._forget)
         try:
             async with asyncio.timeout(self._store_seconds):
-                # a commit that comes too late for the answer is told all the same
-                await asyncio.shield(storing)
+                # a commit that misses this deadline still completes, and is logged and counted
+                await asyncio.shield(results)
         except TimeoutError:
             log.error("webhook not stored", error=f"the database took longer than {self._store_seconds:g} s")
         except StoreError as error:
@@ -122,23 +117,23 @@ class Receiver:
             log.exception("webhook not stored")
         else:
             return None
-        return self._refuse(503, "it could not be stored; send it again", RETRY_AFTER)
+        return self._refuse(503, "not stored; please retry", RETRY_AFTER)
 
-    def _stored(self, storing: asyncio.Future[list[RecordResult]]) -> None:
-        self._storing.discard(storing)
-        if not storing.cancelled():
-            storing.exception()  # told where it was waited for, else the sender comes again
+    def _forget(self, results: asyncio.Future[list[RecordResult]]) -> None:
+        self._pending.discard(results)
+        if not results.cancelled():
+            results.exception()  # marks it as retrieved: `_store` has logged it or its time-out
 
     async def _read_body(self, request: Request) -> bytes | Response:
-        """The raw body, or the answer to a sender that is too slow or gone."""
+        """The raw body, or the answer to a sender that is too slow or has disconnected."""
         try:
             async with asyncio.timeout(self._body_seconds):
                 return await request.body()
         except TimeoutError:
-            log.warning("webhook refused: the sender is too slow", client=_client(request))
+            log.warning("webhook refused: the body took too long", client=_client(request))
             return self._refuse(408, "the body took too long")
         except ClientDisconnect:
-            return self._refuse(400, "the sender went away")
+            return self._refuse(400, "the sender disconnected")
 
     def _refuse(self, status_code: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
         self._refused(status_code)
@@ -146,7 +141,7 @@ class Receiver:
 
 
 def probe_answer(_request: Request) -> Response:
-    """OPTIONS, GET and HEAD: yes, here webhooks are received (heygen-api section 4)."""
+    """Answers OPTIONS, GET and HEAD, with which HeyGen checks an endpoint (heygen-api section 4)."""
     return Json({"status": "ready for webhooks"}, headers={"Allow": "POST, OPTIONS, GET, HEAD"})
 
 
@@ -155,10 +150,10 @@ def _headers(request: Request) -> Headers:
 
 
 def sender_address(peer: str | None, forwarded: Sequence[str]) -> str | None:
-    """Who sent it, given X-Forwarded-For; None where nobody knows.
+    """The sender's address, taking X-Forwarded-For into account; None if unknown.
 
-    A proxy on this machine (no `peer`: through a unix socket) writes last whom it saw. What stands before
-    that, and all that other machines write, the sender may have made up.
+    Only a proxy on this machine is trusted (`peer` is None: through a unix socket), and only the last
+    address, which that proxy added. The sender may have forged the others.
     """
     if peer is not None and not _is_loopback(peer):
         return peer
@@ -167,7 +162,7 @@ def sender_address(peer: str | None, forwarded: Sequence[str]) -> str | None:
 
 
 def _is_loopback(text: str) -> bool | None:
-    """None where it is no address at all."""
+    """None if `text` is not an IP address."""
     try:
         return ip_address(text).is_loopback
     except ValueError:

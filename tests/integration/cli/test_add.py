@@ -101,5 +101,5 @@ def test_a_json_array_is_read_too(tracker: Program) -> None:
 def test_a_bad_id_is_refused(tracker: Program) -> None:
     ran = tracker("add", "good", "bad/id")
     assert (ran.code, ran.out) == (2, "")
-    assert "'bad/id' is no video_translate_id" in ran.err
+    assert "'bad/id' is not a valid video_translate_id" in ran.err
     assert not tracker.path.exists()

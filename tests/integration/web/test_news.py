@@ -133,7 +133,7 @@ def test_more_pages_than_there_is_room_for_are_told_so_until_one_is_closed(house
     answer = house.client.request("GET", PATH)
 
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-    assert "3 pages at most; close one, or try again later" in answer.json()["error"]
+    assert "3 pages at most; close one or try again later" in answer.json()["error"]
 
     first.close()
     until(lambda: is_let_in(house), "the place of the closed page")

@@ -27,6 +27,7 @@ from tests.integration.web.served import (
     read_answer,
     served,
 )
+from tracker.daemon.process import WEBHOOK_FORMAT
 from tracker.domain.limits import MAX_BODY_BYTES
 from tracker.domain.record import Record, RecordResult
 from tracker.errors import StoreError
@@ -65,7 +66,7 @@ def client(shared_core: Services) -> Iterator[Client]:
     """A client of the listener that most tests share, because each takes a moment to stop."""
     receiver = Receiver(
         shared_core.tracker.record,
-        webhook_events,
+        WEBHOOK_FORMAT,
         lambda: NOON,
         secrets=lambda: SECRETS,
         tokens=lambda: [TOKEN],
@@ -90,7 +91,7 @@ def refused() -> list[int]:
 
 @pytest.fixture
 def serve(refused: list[int]) -> Iterator[Serve]:
-    """Starts listeners of one's own; they end with the test."""
+    """Starts separate listeners, which stop with the test."""
     with ExitStack() as stack:
 
         def start(
@@ -104,7 +105,7 @@ def serve(refused: list[int]) -> Iterator[Serve]:
         ) -> Client:
             receiver = Receiver(
                 record,
-                webhook_events,
+                WEBHOOK_FORMAT,
                 lambda: NOON,
                 secrets=secrets,
                 tokens=lambda: tokens,
@@ -118,8 +119,8 @@ def serve(refused: list[int]) -> Iterator[Serve]:
 
 
 def event(event_type: str = "video_translate.success", **data: Any) -> bytes:
-    told = {"video_translate_id": "a", "url": "https://files.example/a.mp4", **data}
-    return json.dumps({"event_type": event_type, "event_data": told}).encode()
+    data = {"video_translate_id": "a", "url": "https://files.example/a.mp4"} | data
+    return json.dumps({"event_type": event_type, "event_data": data}).encode()
 
 
 def signature(body: bytes, secret: str = "whsec_main") -> str:
@@ -142,9 +143,7 @@ def stored_bodies(services: Services) -> list[bytes]:
 # Signed webhooks
 
 
-def test_a_signed_webhook_is_answered_once_everything_is_in_the_database(
-    client: Client, services: Services
-) -> None:
+def test_signed_webhook_is_answered_after_the_commit(client: Client, services: Services) -> None:
     body = event(callback_id="order-1", output_language="German")
 
     answer = post_signed(client, body, headers=[("Heygen-Event-Id", "evt_1"), ("Authorization", "Bearer x")])
@@ -413,7 +412,7 @@ def test_the_last_of_duplicate_keys_counts_and_both_are_kept(client: Client, ser
     assert stored_bodies(services) == [body]
 
 
-def test_text_that_no_database_can_hold_is_mended(client: Client, services: Services) -> None:
+def test_unstorable_text_is_replaced(client: Client, services: Services) -> None:
     post_signed(client, event(callback_id="x\x00y", title="\ud800 title"))
 
     assert services.sql("SELECT callback_id, title FROM translations") == [("x\ufffdy", "\ufffd title")]
@@ -509,7 +508,7 @@ def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(client: Client, se
 # When the store does not do it
 
 
-def test_while_the_store_fails_the_sender_is_asked_to_come_again(serve: Serve, refused: list[int]) -> None:
+def test_failing_store_is_answered_503_with_retry_after(serve: Serve, refused: list[int]) -> None:
     async def fail(_records: Sequence[Record]) -> list[RecordResult]:
         raise StoreError("the disk is full, said /var/lib/tracker")
 
@@ -529,7 +528,7 @@ def test_an_unexpected_error_is_answered_503_too(serve: Serve) -> None:
     assert (answer.status, "course" in answer.body.decode()) == (503, False)
 
 
-def test_a_store_that_takes_too_long_is_given_up_on(serve: Serve) -> None:
+def test_slow_store_is_answered_503(serve: Serve) -> None:
     async def hang(_records: Sequence[Record]) -> list[RecordResult]:
         await asyncio.Event().wait()
         return []
@@ -563,7 +562,7 @@ def test_an_unusable_body_is_503_where_it_cannot_even_be_kept(serve: Serve, tmp_
 # The unsigned route
 
 
-def test_an_unsigned_webhook_only_makes_the_poll_come_sooner(client: Client, services: Services) -> None:
+def test_unsigned_webhook_only_moves_the_next_poll_forward(client: Client, services: Services) -> None:
     services.sql(
         "INSERT INTO translations (video_translate_id, next_poll_at) VALUES ('a', '2026-11-23 13:00:00')"
     )
@@ -827,7 +826,7 @@ def test_many_senders_at_once_are_all_stored(client: Client, services: Services)
     assert {row[0] for row in services.sql("SELECT video_translate_id FROM translations")} == set(ids)
 
 
-def test_what_is_being_stored_when_the_listener_stops_is_answered_first(services: Services) -> None:
+def test_pending_webhook_is_answered_before_the_listener_stops(services: Services) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     async def slow(records: Sequence[Record]) -> list[RecordResult]:
@@ -837,7 +836,7 @@ def test_what_is_being_stored_when_the_listener_stops_is_answered_first(services
         return stored
 
     receiver = Receiver(
-        slow, webhook_events, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
+        slow, WEBHOOK_FORMAT, lambda: NOON, secrets=lambda: SECRETS, tokens=list, refused=lambda _: None
     )
     answers: list[Answer] = []
     with ExitStack() as serving:
@@ -863,7 +862,7 @@ def wait_until_refused(client: Client) -> None:
             client.connect().close()
 
 
-def test_a_rotated_secret_is_believed_beside_the_previous_one_without_a_restart(
+def test_new_and_previous_secret_are_both_accepted_without_a_restart(
     services: Services, tmp_path: Path, serve: Serve
 ) -> None:
     path, now = tmp_path / "secrets.json", [NOON]

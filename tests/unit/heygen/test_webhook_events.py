@@ -29,19 +29,21 @@ SECRETS = {"main": SECRET}
 HEX = sign(BODY, SECRET)
 
 
-def read(told: dict[str, Any], *, signed_by: str | None = "main", headers: Any = ()) -> Record:
-    return read_event(told, as_body(told), headers, NOON, signed_by)
+def read(raw_event: dict[str, Any], *, signed_by: str | None = "main", headers: Any = ()) -> Record:
+    return read_event(raw_event, as_body(raw_event), headers, NOON, signed_by)
 
 
-def seen(told: dict[str, Any], *, signed_by: str | None = "main") -> Observation:
-    observation = read(told, signed_by=signed_by).observation
+def observed(raw_event: dict[str, Any], *, signed_by: str | None = "main") -> Observation:
+    observation = read(raw_event, signed_by=signed_by).observation
     assert observation is not None
     return observation
 
 
-def refused(told: dict[str, Any], *, signed_by: str | None = "main") -> tuple[DeliveryOutcome, str | None]:
+def refused(
+    raw_event: dict[str, Any], *, signed_by: str | None = "main"
+) -> tuple[DeliveryOutcome, str | None]:
     """What a record that observes nothing is kept as."""
-    record = read(told, signed_by=signed_by)
+    record = read(raw_event, signed_by=signed_by)
     assert record.observation is None
     assert record.delivery is not None
     return record.outcome, record.delivery.error
@@ -55,17 +57,17 @@ def test_a_signature_is_the_hex_hmac_sha256_of_the_raw_body() -> None:
     assert sign(b"The quick brown fox jumps over the lazy dog", "key") == known
 
 
-def test_both_header_names_count_in_any_case() -> None:
+def test_both_signature_headers_match_in_any_case() -> None:
     for name in ("Signature", "Heygen-Signature", "signature", "HEYGEN-SIGNATURE"):
         assert find_signer(BODY, [(name, HEX)], SECRETS) == "main", name
 
 
-def test_the_hex_counts_in_any_case_and_with_sha256_before_it() -> None:
+def test_signature_matches_in_any_case_and_with_sha256_prefix() -> None:
     for value in (HEX, HEX.upper(), f"sha256={HEX}", f"SHA256={HEX.upper()}", f"  {HEX} ", f"\t{HEX}"):
         assert find_signer(BODY, [("Signature", value)], SECRETS) == "main", value
 
 
-def test_no_other_value_counts_and_none_is_too_strange() -> None:
+def test_other_signature_values_are_refused() -> None:
     values = [
         *("", "sha256=", HEX[:-1], HEX + "0", "0" * 64, f"sha256={HEX[:-1]}"),
         *(f"sha1={HEX}", f"v1={HEX}", f"{HEX}, {HEX}"),
@@ -74,24 +76,24 @@ def test_no_other_value_counts_and_none_is_too_strange() -> None:
     assert [value for value in values if find_signer(BODY, [("Signature", value)], SECRETS)] == []
 
 
-def test_no_other_header_counts() -> None:
+def test_other_headers_are_no_signature() -> None:
     names = ["X-HeyGen-Signature", "X-Signature", "Authorization", "Signature-Input", ""]
     assert [name for name in names if find_signer(BODY, [(name, HEX)], SECRETS)] == []
 
 
-def test_one_good_signature_among_doubled_headers_is_enough() -> None:
+def test_one_valid_signature_of_several_is_enough() -> None:
     good, bad = ("Signature", HEX), ("Signature", "0" * 64)
     for headers in ([good, bad], [bad, good], [("Heygen-Signature", "x"), good], [good, good]):
         assert find_signer(BODY, headers, SECRETS) == "main"
     assert find_signer(BODY, [bad, bad], SECRETS) is None
 
 
-def test_without_a_header_or_a_secret_nobody_signed() -> None:
+def test_no_header_or_no_secret_means_no_signer() -> None:
     assert find_signer(BODY, [], SECRETS) is None
     assert find_signer(BODY, [("Signature", HEX)], {}) is None
 
 
-def test_every_secret_of_a_rotation_counts_and_is_named() -> None:
+def test_signer_is_named_for_every_secret_of_a_rotation() -> None:
     secrets = {"old": "whsec_old", "new": "whsec_new"}
     assert find_signer(BODY, [signature(BODY, "whsec_old")], secrets) == "old"
     assert find_signer(BODY, [signature(BODY, "whsec_new")], secrets) == "new"
@@ -114,14 +116,14 @@ def test_an_empty_body_can_be_signed() -> None:
 @given(
     st.binary(), st.lists(st.tuples(st.sampled_from(["Signature", "x"]) | st.text(), any_text), max_size=4)
 )
-def test_no_headers_make_it_fail_or_believe(body: bytes, headers: list[tuple[str, str]]) -> None:
+def test_arbitrary_headers_neither_fail_nor_verify(body: bytes, headers: list[tuple[str, str]]) -> None:
     assert find_signer(body, headers, {"main": "a secret that no test guesses"}) is None
 
 
 # Signed ends
 
 
-def test_a_success_tells_the_end_and_the_url() -> None:
+def test_success_event_has_status_and_url() -> None:
     record = read_event(parse_json_object(BODY), BODY, [], NOON, "main")
     assert record.observation == Observation(
         source=Source.WEBHOOK,
@@ -134,7 +136,7 @@ def test_a_success_tells_the_end_and_the_url() -> None:
     )
 
 
-def test_a_failure_tells_its_reason() -> None:
+def test_failure_event_has_its_reason() -> None:
     body = payload("webhook_fail")
     failed = read_event(parse_json_object(body), body, [], NOON, "main").observation
     assert failed is not None
@@ -142,7 +144,7 @@ def test_a_failure_tells_its_reason() -> None:
     assert failed.details == Details(message="The video has no speech")
 
 
-def test_v3_extras_are_read_where_they_come() -> None:
+def test_v3_fields_are_read_if_present() -> None:
     body = payload("webhook_v3")
     record = read_event(parse_json_object(body), body, [], NOON, "main")
     assert record.observation is not None
@@ -152,21 +154,21 @@ def test_v3_extras_are_read_where_they_come() -> None:
     assert record.delivery.event_id == "evt_1"
 
 
-def test_an_end_names_its_translation_in_one_of_three_ways() -> None:
+def test_final_event_has_the_id_in_one_of_three_fields() -> None:
     for name in ("video_translate_id", "video_translation_id", "id"):
         body = {"event_type": "video_translate.success", "event_data": {name: ID}}
-        assert seen(body).video_translate_id == ID, name
+        assert observed(body).video_translate_id == ID, name
 
 
 def test_the_reason_has_five_names_and_may_be_an_object() -> None:
     for name in ("message", "msg", "failure_message", "error", "reason"):
-        assert seen(event("video_translate.fail", **{name: "no"})).details.message == "no", name
-        assert seen(event("video_translate.failed", **{name: {"message": "no"}})).details.message == "no"
+        assert observed(event("video_translate.fail", **{name: "no"})).details.message == "no", name
+        assert observed(event("video_translate.failed", **{name: {"message": "no"}})).details.message == "no"
 
 
-def test_of_two_names_the_first_that_is_filled_counts() -> None:
-    told = event("video_translate.fail", message="", msg=None, reason="no", error={"code": "E7"})
-    assert seen(told).details.message == "E7"
+def test_first_non_empty_reason_wins() -> None:
+    raw_event = event("video_translate.fail", message="", msg=None, reason="no", error={"code": "E7"})
+    assert observed(raw_event).details.message == "E7"
 
 
 def test_a_callback_id_may_be_anything() -> None:
@@ -188,7 +190,7 @@ def test_a_callback_id_may_be_anything() -> None:
         assert record.observation.status is Status.SUCCESS
 
 
-def test_what_is_nested_as_deeply_as_can_be_read_does_no_harm() -> None:
+def test_deepest_parsable_nesting_is_harmless() -> None:
     for name in ("callback_id", "title", "message", "url", "event_type", "video_translate_id"):
         body: dict[str, Any] = event("video_translate.fail") | {"event_data": {"video_translate_id": ID}}
         (body if name == "event_type" else body["event_data"])[name] = nested(100_000)
@@ -201,33 +203,33 @@ def test_what_is_nested_as_deeply_as_can_be_read_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("signed_by", ["main", None])
-def test_an_id_that_heygen_never_gives_out_is_kept_as_an_error(signed_by: str | None) -> None:
+def test_invalid_id_is_stored_as_an_error(signed_by: str | None) -> None:
     bad_ids: list[object] = [
         *("a/b", "../../etc/passwd", "a.b", "a b", "a'b", 'a"b', "a;--", " " + ID),
         *("é", "٣", "a\x00", "\ud800", "x" * 256, {"a": 1}, [ID], 1.5),
     ]
-    problem = (DeliveryOutcome.ERROR, "the event's id is none that HeyGen gives out")
+    problem = (DeliveryOutcome.ERROR, "the event has an invalid video_translate_id")
     for bad in bad_ids:
-        told = event("video_translate.success", video_translate_id=bad)
-        assert refused(told, signed_by=signed_by) == problem, bad
+        raw_event = event("video_translate.success", video_translate_id=bad)
+        assert refused(raw_event, signed_by=signed_by) == problem, bad
 
 
 def test_a_number_can_be_an_id() -> None:
-    assert seen(event(video_translate_id=17)).video_translate_id == "17"
+    assert observed(event(video_translate_id=17)).video_translate_id == "17"
 
 
 @pytest.mark.parametrize("signed_by", ["main", None])
-def test_an_end_that_names_nothing_is_an_error(signed_by: str | None) -> None:
+def test_final_event_without_any_id_is_an_error(signed_by: str | None) -> None:
     nothing: list[Any] = [None, "text", [], 7, {}, {"video_translate_id": None}, {"callback_id": ""}]
     for data in nothing:
-        told = {"event_type": "video_translate.success", "event_data": data}
-        assert refused(told, signed_by=signed_by) == (
+        raw_event = {"event_type": "video_translate.success", "event_data": data}
+        assert refused(raw_event, signed_by=signed_by) == (
             DeliveryOutcome.ERROR,
             "the event names no translation",
         ), data
 
 
-def test_an_end_without_event_data_is_one_too() -> None:
+def test_final_event_without_event_data_is_an_error() -> None:
     assert refused({"event_type": "video_translate.fail"})[0] is DeliveryOutcome.ERROR
 
 
@@ -239,15 +241,15 @@ def is_a_mere_hint(observation: Observation) -> bool:
     return observation.hint and plain and observation.details == Details()
 
 
-def test_nothing_unsigned_is_believed() -> None:
-    told = event(url=URL, callback_id="mine", title="Talk") | {"created_at": 1795435200}
-    hint = seen(told, signed_by=None)
+def test_unsigned_event_is_only_a_hint() -> None:
+    raw_event = event(url=URL, callback_id="mine", title="Talk") | {"created_at": 1795435200}
+    hint = observed(raw_event, signed_by=None)
     assert is_a_mere_hint(hint)
     assert (hint.video_translate_id, hint.callback_id) == (ID, "mine")
 
 
-def test_an_end_that_names_only_a_callback_id_is_a_hint() -> None:
-    hint = seen(event(video_translate_id=None, callback_id="mine", url=URL))
+def test_final_event_with_only_a_callback_id_is_a_hint() -> None:
+    hint = observed(event(video_translate_id=None, callback_id="mine", url=URL))
     assert is_a_mere_hint(hint)
     assert (hint.video_translate_id, hint.callback_id) == (None, "mine")
 
@@ -259,19 +261,19 @@ def test_other_events_about_translations_are_hints(signed_by: str | None) -> Non
         "video_translate.new",
         "batch.finished",
     ):
-        hint = seen(event(event_type, message="no"), signed_by=signed_by)
+        hint = observed(event(event_type, message="no"), signed_by=signed_by)
         assert is_a_mere_hint(hint), event_type
         assert hint.video_translate_id == ID
 
 
-def test_the_id_of_a_batch_is_no_translations_id() -> None:
+def test_batch_id_is_not_a_translation_id() -> None:
     batch = {"event_type": "batch.finished", "event_data": {"id": "batch7", "batch_id": "batch7"}}
     assert refused(batch) == (DeliveryOutcome.UNKNOWN, None)
 
 
 def test_a_batch_may_name_a_callback_id() -> None:
     batch = {"event_type": "batch.finished", "event_data": {"id": "batch7", "callback_id": "mine"}}
-    assert (seen(batch).video_translate_id, seen(batch).callback_id) == (None, "mine")
+    assert (observed(batch).video_translate_id, observed(batch).callback_id) == (None, "mine")
 
 
 # Events that are not for us
@@ -283,18 +285,18 @@ def test_events_of_other_products_are_kept_and_ignored() -> None:
 
 
 def test_an_event_without_a_type_is_an_error() -> None:
-    for told in ({}, event(None), event("")):  # type: ignore[arg-type]
-        assert refused(told) == (DeliveryOutcome.ERROR, "the event has no event_type")
+    for raw_event in ({}, event(None), event("")):  # type: ignore[arg-type]
+        assert refused(raw_event) == (DeliveryOutcome.ERROR, "the event has no event_type")
 
 
-def test_a_type_that_is_no_text_is_another_product() -> None:
+def test_event_type_other_than_text_is_ignored() -> None:
     assert refused(event(["video_translate.success"]))[0] is DeliveryOutcome.IGNORED  # type: ignore[arg-type]
 
 
 # What is kept
 
 
-def test_a_delivery_is_kept_as_it_came() -> None:
+def test_delivery_is_stored_unchanged() -> None:
     headers = [("Signature", HEX), ("X-Odd", "a\x00\udcff"), ("Empty", ""), ("Signature", "again")]
     delivery = read_event(parse_json_object(BODY), BODY, headers, after(5), "main").delivery
     assert delivery is not None
@@ -309,7 +311,7 @@ def test_a_delivery_is_kept_as_it_came() -> None:
     )
 
 
-def test_headers_that_hold_secrets_of_others_are_not_kept() -> None:
+def test_headers_with_credentials_are_dropped() -> None:
     secret = [
         ("Authorization", "Bearer x"),
         ("Cookie", "y"),
@@ -324,8 +326,8 @@ def test_headers_that_hold_secrets_of_others_are_not_kept() -> None:
 def test_the_event_id_comes_from_the_body_else_from_its_header() -> None:
     header = [("Other", "no"), ("HEYGEN-EVENT-ID", "evt_header")]
     ids = []
-    for told in (event() | {"event_id": "evt_body"}, event()):
-        delivery = read(told, headers=iter(header)).delivery
+    for raw_event in (event() | {"event_id": "evt_body"}, event()):
+        delivery = read(raw_event, headers=iter(header)).delivery
         assert delivery is not None
         ids.append(delivery.event_id)
     assert ids == ["evt_body", "evt_header"]
@@ -337,7 +339,7 @@ def test_an_event_without_an_id_has_none() -> None:
     assert delivery.event_id is None
 
 
-def test_an_authentic_body_that_is_no_object_is_kept_for_people() -> None:
+def test_authentic_body_that_is_no_object_is_stored() -> None:
     record = read_unusable(b"[]", [("Signature", HEX)], NOON, "main", "the body is not a JSON object")
     assert (record.outcome, record.observation) == (DeliveryOutcome.ERROR, None)
     assert record.delivery is not None
@@ -359,9 +361,9 @@ events = st.fixed_dictionaries(
 
 @given(events, st.none() | st.just("main"))
 def test_every_object_becomes_a_record_that_both_engines_can_store(
-    told: dict[str, Any], signed_by: str | None
+    raw_event: dict[str, Any], signed_by: str | None
 ) -> None:
-    body = json.dumps(told).encode()
+    body = json.dumps(raw_event).encode()
     record = read_event(parse_json_object(body), body, [], NOON, signed_by)
     delivery = record.delivery
     assert delivery is not None
@@ -392,8 +394,8 @@ DATED = {**event(url=URL, callback_id="mine"), "created_at": 1795435200, "event_
     )
     | st.just(DATED)
 )
-def test_the_log_is_read_as_a_signed_webhook_is(told: dict[str, Any]) -> None:
-    record, logged = read(told), read_logged(told, NOON)
+def test_event_log_entry_reads_like_a_signed_webhook(raw_event: dict[str, Any]) -> None:
+    record, logged = read(raw_event), read_logged(raw_event, NOON)
     if record.observation is None:
         assert logged is record.outcome
         return
@@ -403,7 +405,7 @@ def test_the_log_is_read_as_a_signed_webhook_is(told: dict[str, Any]) -> None:
     )
 
 
-def test_the_log_dates_its_hints_too() -> None:
+def test_hints_from_the_event_log_have_a_time() -> None:
     logged = read_logged(event("batch.finished") | {"created_at": 1795435200}, NOON)
     assert isinstance(logged, Observation)
     assert (logged.hint, logged.occurred_at) == (True, NOON)

@@ -46,7 +46,7 @@ def hold(database: Database, **columns: Any) -> None:
 # What people name
 
 
-def test_a_person_names_an_id_or_a_callback_id_and_perhaps_a_title() -> None:
+def test_registration_takes_an_id_or_callback_id_and_an_optional_title() -> None:
     assert registration(NOON, video_translate_id=ID, title="Talk") == Observation(
         source=Source.MANUAL, observed_at=NOON, video_translate_id=ID, details=Details(title="Talk")
     )
@@ -56,41 +56,41 @@ def test_a_person_names_an_id_or_a_callback_id_and_perhaps_a_title() -> None:
 
 
 @pytest.mark.parametrize("nothing", [{}, {"video_translate_id": "", "callback_id": ""}, {"title": "Talk"}])
-def test_something_must_be_named(nothing: dict[str, str]) -> None:
+def test_registration_without_any_id_is_refused(nothing: dict[str, str]) -> None:
     with pytest.raises(InputError, match="name a video_translate_id or a callback_id"):
         registration(NOON, **nothing)
 
 
 @pytest.mark.parametrize("bad", ["a/b", " ", "a b", "é", "x" * 256, "\ud800", "a\x00"])
-def test_an_id_that_is_none_is_refused_and_shown_in_part(bad: str) -> None:
-    with pytest.raises(InputError, match="is no video_translate_id") as caught:
+def test_invalid_id_is_refused_and_shown_truncated(bad: str) -> None:
+    with pytest.raises(InputError, match="is not a valid video_translate_id") as caught:
         registration(NOON, video_translate_id=bad)
     assert len(str(caught.value).encode()) < 250
 
 
 @pytest.mark.parametrize("text", ["a\x00", "\ud83d"])
 @pytest.mark.parametrize("name", ["callback_id", "title"])
-def test_text_that_cannot_be_stored_is_refused(name: str, text: str) -> None:
+def test_unstorable_text_is_refused(name: str, text: str) -> None:
     with pytest.raises(InputError, match="without NUL"):
         registration(NOON, video_translate_id=ID, **{name: text})
 
 
-def test_a_request_to_poll_is_a_hint_by_a_person() -> None:
+def test_poll_request_is_a_manual_hint() -> None:
     assert poll_request(NOON, ID) == observation(Source.MANUAL, hint=True)
 
 
 # Recording
 
 
-async def test_records_are_judged_by_the_rules_and_stored(tracker: Recorder, database: Database) -> None:
+async def test_records_are_evaluated_and_stored(tracker: Recorder, database: Database) -> None:
     database.track(ID)
     [held] = await database.store.claim_due(NOON, 1, "tests", Schedule().max_interval)
-    [recorded] = await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
-    assert recorded.change == Change(Status.PENDING, Status.RUNNING)
+    [result] = await tracker.record([Record(observation=poll(Status.RUNNING), claim=held)])
+    assert result.change == Change(Status.PENDING, Status.RUNNING)
     assert database.row(ID)["status"] == "running"
 
 
-async def test_what_was_not_stored_is_not_told(
+async def test_failed_transaction_is_neither_logged_nor_counted(
     tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     with capture_logs() as logs, database.faults.failing(), pytest.raises(StoreError):
@@ -98,21 +98,21 @@ async def test_what_was_not_stored_is_not_told(
     assert (logs, figures.deliveries, figures.changes) == ([], {}, {})
 
 
-async def test_what_people_register_is_recorded_one_by_one(tracker: Recorder, database: Database) -> None:
+async def test_each_registration_has_its_own_result(tracker: Recorder, database: Database) -> None:
     hold(database, video_translate_id=None, callback_id="b")
     named = [registration(NOON, callback_id="a"), registration(NOON, callback_id="b", title="Talk")]
-    assert [recorded.is_new for recorded in await tracker.register(named)] == [True, False]
+    assert [result.is_new for result in await tracker.register(named)] == [True, False]
     assert [(row["callback_id"], row["title"]) for row in database.rows()] == [("b", "Talk"), ("a", None)]
 
 
-async def test_a_change_is_told_with_its_lag(
+async def test_change_is_logged_with_its_lag(
     tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     hold(database, status=Status.RUNNING)
     database.clock.advance(0.5)
-    seen = webhook(Status.SUCCESS, url=f"{URL}?Signature=s", occurred_at=after(-2))
+    observed = webhook(Status.SUCCESS, url=f"{URL}?Signature=s", occurred_at=after(-2))
     with capture_logs() as logs:
-        await tracker.record([Record(observation=seen)])
+        await tracker.record([Record(observation=observed)])
     assert logs == [
         {
             "event": "status changed",
@@ -128,23 +128,21 @@ async def test_a_change_is_told_with_its_lag(
     assert figures.changes == {("success", "webhook"): 1}
 
 
-async def test_without_an_end_the_lag_counts_from_the_observation(
-    tracker: Recorder, database: Database
-) -> None:
+async def test_lag_of_an_open_status_starts_at_the_observation(tracker: Recorder, database: Database) -> None:
     database.clock.advance(1)
     with capture_logs() as logs:
         await tracker.record([Record(observation=poll(Status.RUNNING))])
     assert [line["lag"] for line in logs] == [1.0]
 
 
-async def test_a_note_is_told(tracker: Recorder, database: Database) -> None:
+async def test_note_of_a_change_is_logged(tracker: Recorder, database: Database) -> None:
     hold(database, status=Status.FAILED)
     with capture_logs() as logs:
         await tracker.record([Record(observation=observation(Source.MANUAL, Status.PENDING))])
     assert [line["note"] for line in logs] == ["reopened by hand"]
 
 
-async def test_a_flag_that_was_raised_is_told(tracker: Recorder, database: Database) -> None:
+async def test_raised_flag_is_logged_once(tracker: Recorder, database: Database) -> None:
     hold(database, status=Status.SUCCESS, url=URL)
     with capture_logs() as logs:
         await tracker.record([Record(observation=webhook(Status.FAILED))] * 2)
@@ -166,29 +164,29 @@ async def test_deliveries_are_counted_by_outcome(
     assert [line["event"] for line in logs] == ["status changed"]
 
 
-async def test_what_came_by_no_delivery_counts_as_none(
+async def test_observation_without_delivery_counts_no_delivery(
     tracker: Recorder, database: Database, figures: FakeFigures
 ) -> None:
     await tracker.record([Record(observation=poll(Status.RUNNING))])
     assert not figures.deliveries
 
 
-async def test_an_unknown_word_is_told_once(tracker: Recorder, database: Database) -> None:
-    seen = [observation(provider_status=word) for word in ("upscaling", "upscaling", "dubbing")]
+async def test_unknown_word_is_logged_once(tracker: Recorder, database: Database) -> None:
+    observed = [observation(provider_status=word) for word in ("upscaling", "upscaling", "dubbing")]
     known = poll(Status.RUNNING, provider_status="running")
     hold(database, status=Status.RUNNING)
     with capture_logs() as logs:
-        await tracker.record([Record(observation=one) for one in [*seen, known, observation()]])
+        await tracker.record([Record(observation=observed) for observed in [*observed, known, observation()]])
     assert [(line["event"], line["word"]) for line in logs] == [
         ("unknown status word", "upscaling"),
         ("unknown status word", "dubbing"),
     ]
 
 
-async def test_a_flood_of_new_words_ends_somewhere(tracker: Recorder, database: Database) -> None:
+async def test_number_of_logged_words_is_bounded(tracker: Recorder, database: Database) -> None:
     words = [observation(provider_status=f"word {number}") for number in range(WORDS_REMEMBERED + 10)]
     with capture_logs() as logs:
-        await tracker.record([Record(observation=one) for one in words])
+        await tracker.record([Record(observation=observed) for observed in words])
     assert len(logs) == WORDS_REMEMBERED
 
 
@@ -219,7 +217,7 @@ async def test_ends_reported_by_webhooks_slow_polling_down(tracker: Recorder, da
     assert stretches == [1.0] * 4 + [2.0] * 5 + [4.0] * 2
 
 
-async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
+async def test_completion_found_by_a_poll_ends_the_trust_at_once(
     tracker: Recorder, database: Database
 ) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 15, Source.POLL)
@@ -228,13 +226,13 @@ async def test_one_end_that_polling_found_first_ends_the_trust_at_once(
     assert tracker.stretch == 2.0
 
 
-async def test_the_evidence_of_the_past_is_remembered_at_start(tracker: Recorder, database: Database) -> None:
+async def test_evidence_is_loaded_at_startup(tracker: Recorder, database: Database) -> None:
     database.end(*[Source.POLL] * 99, *[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert (tracker.stretch, tracker.delivery_rate) == (4.0, 1.0)
 
 
-async def test_and_the_latest_of_it_counts_most(tracker: Recorder, database: Database) -> None:
+async def test_latest_evidence_wins(tracker: Recorder, database: Database) -> None:
     database.end(*[Source.WEBHOOK] * 15, Source.POLL, *[Source.WEBHOOK] * 4)
     await tracker.remember_evidence()
     assert tracker.stretch == 1.0
@@ -242,7 +240,7 @@ async def test_and_the_latest_of_it_counts_most(tracker: Recorder, database: Dat
     assert tracker.stretch == 2.0
 
 
-async def test_before_anything_ended_there_is_no_delivery_rate(tracker: Recorder) -> None:
+async def test_delivery_rate_is_none_before_the_first_completion(tracker: Recorder) -> None:
     assert tracker.delivery_rate is None
 
 
@@ -253,9 +251,7 @@ async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Recorder, d
     assert tracker.delivery_rate == 1.0
 
 
-async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
-    tracker: Recorder, database: Database
-) -> None:
+async def test_completions_without_a_webhook_are_counted(tracker: Recorder, database: Database) -> None:
     await ends(tracker, database, Source.WEBHOOK, Source.EVENT_LOG)
     assert tracker.unreported_ends == 0
     await ends(tracker, database, Source.POLL, Source.POLL, Source.LIST)
@@ -263,14 +259,14 @@ async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
 
 
 @pytest.mark.parametrize("source", [Source.LIST, Source.EVENT_LOG, Source.MANUAL])
-async def test_ends_that_may_be_old_tell_nothing_of_webhooks(
+async def test_possibly_old_completions_are_no_evidence(
     tracker: Recorder, database: Database, source: Source
 ) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 10, *[source] * 20)
     assert (tracker.stretch, tracker.delivery_rate, tracker.unreported_ends) == (4.0, 1.0, 0)
 
 
-async def test_neither_does_an_end_that_settles_a_conflict(tracker: Recorder, database: Database) -> None:
+async def test_settled_conflict_is_no_evidence(tracker: Recorder, database: Database) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 10)
     hold(database, status=Status.SUCCESS, attention=Attention.CONFLICT, attention_since=NOON)
     [settled] = await tracker.record([Record(observation=poll(Status.FAILED, observed_at=after(1)))])
@@ -288,14 +284,14 @@ async def waited(tracker: Recorder, database: Database, age: float) -> float:
     return (due - NOON).total_seconds()
 
 
-async def test_the_stretch_reaches_the_cadence(tracker: Recorder, database: Database) -> None:
+async def test_stretch_lengthens_the_next_interval(tracker: Recorder, database: Database) -> None:
     before = await waited(tracker, database, age=1800)
     database.end(*[Source.WEBHOOK] * EVIDENCE)
     await tracker.remember_evidence()
     assert await waited(tracker, database, age=1800) == pytest.approx(4 * before)
 
 
-async def test_the_plan_reaches_the_cadence(tracker: Recorder, database: Database) -> None:
+async def test_plan_lengthens_the_next_interval(tracker: Recorder, database: Database) -> None:
     assert tracker.tempo == Tempo(1.0)
     young, old = timedelta(seconds=100), timedelta(seconds=1000)
     tracker.plan = CapacityPlan(young, old, young, is_kept=False)

@@ -1,4 +1,4 @@
-"""What a page gets on its stream."""
+"""What an open page receives as server-sent events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from tracker.domain.ports import WaitForChange
-from tracker.web.event_stream import HEARTBEAT, HEARTBEAT_SECONDS, NEWS, RETRY, EventStream
+from tracker.web.event_stream import CHANGE, HEARTBEAT, HEARTBEAT_SECONDS, RETRY, EventStream
 from tracker.web.live_updates import LiveUpdates, Stream
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 
 
 class Silence:
-    """No news, ever."""
+    """A change feed without changes."""
 
     @asynccontextmanager
     async def news(self) -> AsyncIterator[WaitForChange]:
@@ -59,13 +59,13 @@ class Browser:
     async def text(self) -> str:
         return str((await self.next())["body"], "utf-8")
 
-    async def is_let_go(self) -> bool:
+    async def is_released(self) -> bool:
         async with asyncio.timeout(DEADLINE):
             await self.serving
         return self.live_updates.join() is not None
 
 
-async def test_a_stream_says_what_it_is_and_then_when_to_look() -> None:
+async def test_stream_sends_its_headers_then_each_change() -> None:
     browser = Browser()
     headers = dict((await browser.next())["headers"])
     assert headers == {
@@ -75,13 +75,13 @@ async def test_a_stream_says_what_it_is_and_then_when_to_look() -> None:
     }
     assert await browser.text() == RETRY == "retry: 2000\n\n"
 
-    assert await browser.text() == NEWS == "event: change\ndata: {}\n\n"
-    browser.stream.tell()
-    assert await browser.text() == NEWS
+    assert await browser.text() == CHANGE == "event: change\ndata: {}\n\n"
+    browser.stream.notify()
+    assert await browser.text() == CHANGE
     await browser.live_updates.close()
 
 
-async def test_silence_is_filled_with_comments() -> None:
+async def test_idle_stream_sends_heartbeats() -> None:
     browser = Browser(heartbeat_seconds=0.01)
     await browser.next()
     texts = [await browser.text() for _ in range(5)]
@@ -92,17 +92,17 @@ async def test_silence_is_filled_with_comments() -> None:
     await browser.live_updates.close()
 
 
-async def test_a_page_that_was_closed_gives_its_place_back() -> None:
+async def test_closed_page_frees_its_stream() -> None:
     browser = Browser()
     assert browser.live_updates.join() is None
 
     browser.gone.set()
 
-    assert await browser.is_let_go()
+    assert await browser.is_released()
     await browser.live_updates.close()
 
 
-async def test_an_ended_stream_ends_its_answer_as_answers_end() -> None:
+async def test_ended_stream_completes_its_response() -> None:
     browser = Browser()
     for _ in range(3):
         await browser.next()
@@ -110,5 +110,5 @@ async def test_an_ended_stream_ends_its_answer_as_answers_end() -> None:
     browser.live_updates.end_streams()
 
     assert await browser.next() == {"type": "http.response.body", "body": b"", "more_body": False}
-    assert await browser.is_let_go()
+    assert await browser.is_released()
     await browser.live_updates.close()

@@ -1,4 +1,4 @@
-"""The hub over news that a test tells: who hears, how often, and what a database that is away does to it."""
+"""Live updates over a fake change feed: who is notified, how often, and after an outage of the database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ from tracker.web.live_updates import LiveUpdates, Stream
 pytestmark = pytest.mark.anyio
 
 DEADLINE = 10.0
-A_WHILE = 0.05  # seconds in which news that were coming would have come
+A_WHILE = 0.05  # seconds in which a pending notification would have arrived
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class FakeNews:
-    """News that come when a test says so; `broken` is raised when it is entered, or in the midst."""
+class FakeFeed:
+    """A change feed that a test triggers; `broken` is raised on entering it, or on the next change."""
 
     def __init__(self) -> None:
         self.broken: Exception | None = None
         self.door: asyncio.Event | None = None  # entering waits for it
         self.opened_at: list[float] = []
         self.listeners = 0
-        self.heard = 0
+        self.changes = 0
         self._event = asyncio.Event()
 
     @asynccontextmanager
@@ -53,14 +53,14 @@ class FakeNews:
         self._event.clear()
         if self.broken is not None:
             raise self.broken
-        self.heard += 1
+        self.changes += 1
         return True
 
-    def tell(self) -> None:
+    def trigger(self) -> None:
         self._event.set()
 
 
-class QuickHub(LiveUpdates):
+class QuickUpdates(LiveUpdates):
     gap_seconds = 0.0
     first_pause, longest_pause = timedelta(seconds=0.01), timedelta(seconds=0.04)
 
@@ -73,20 +73,20 @@ def join(live_updates: LiveUpdates) -> Stream:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - nobody tells
+        while not condition():  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.001)
 
 
 async def listening(live_updates: LiveUpdates) -> Stream:
-    """A stream that has had its first news: from now on it misses nothing."""
+    """A stream after its first notification, which misses no change."""
     stream = join(live_updates)
-    assert await stream.told(DEADLINE)
+    assert await stream.wait(DEADLINE)
     return stream
 
 
-async def test_one_listens_for_all_from_the_first_page_to_the_last() -> None:
-    source = FakeNews()
-    live_updates = QuickHub(source)
+async def test_one_listener_serves_all_pages_from_the_first_to_the_last() -> None:
+    source = FakeFeed()
+    live_updates = QuickUpdates(source)
     await asyncio.sleep(A_WHILE)
     assert source.opened_at == []
 
@@ -106,51 +106,51 @@ async def test_one_listens_for_all_from_the_first_page_to_the_last() -> None:
     await live_updates.close()
 
 
-async def test_every_page_is_told_once_of_each_piece_of_news() -> None:
-    source = FakeNews()
-    live_updates = QuickHub(source)
+async def test_every_page_is_notified_once_of_each_change() -> None:
+    source = FakeFeed()
+    live_updates = QuickUpdates(source)
     streams = [await listening(live_updates) for _ in range(3)]
 
     for _ in range(2):
-        source.tell()
-        assert await asyncio.gather(*(stream.told(DEADLINE) for stream in streams)) == [True] * 3
-    assert await asyncio.gather(*(stream.told(A_WHILE) for stream in streams)) == [False] * 3
+        source.trigger()
+        assert await asyncio.gather(*(stream.wait(DEADLINE) for stream in streams)) == [True] * 3
+    assert await asyncio.gather(*(stream.wait(A_WHILE) for stream in streams)) == [False] * 3
     await live_updates.close()
 
 
-async def test_a_slow_page_misses_nothing_and_nothing_piles_up_for_it() -> None:
-    source = FakeNews()
-    live_updates = QuickHub(source)
+async def test_slow_page_is_notified_once_of_many_changes() -> None:
+    source = FakeFeed()
+    live_updates = QuickUpdates(source)
     slow = await listening(live_updates)
 
     for number in range(1, 51):
-        source.tell()
-        await until(lambda number=number: source.heard == number)  # type: ignore[misc]
+        source.trigger()
+        await until(lambda number=number: source.changes == number)  # type: ignore[misc]
     await asyncio.sleep(A_WHILE)
 
-    assert await slow.told(0.001)
-    assert not await slow.told(A_WHILE)
+    assert await slow.wait(0.001)
+    assert not await slow.wait(A_WHILE)
     await live_updates.close()
 
 
-async def test_a_burst_of_changes_is_few_pieces_of_news() -> None:
-    source = FakeNews()
+async def test_burst_of_changes_sends_few_notifications() -> None:
+    source = FakeFeed()
     live_updates = LiveUpdates(source)
     stream = await listening(live_updates)
     loop = asyncio.get_running_loop()
-    source.tell()
-    assert await stream.told(DEADLINE)
+    source.trigger()
+    assert await stream.wait(DEADLINE)
 
     began = loop.time()
-    source.tell()
+    source.trigger()
 
-    assert await stream.told(DEADLINE)
+    assert await stream.wait(DEADLINE)
     assert loop.time() - began >= LiveUpdates.gap_seconds * 0.9
     await live_updates.close()
 
 
-async def test_more_pages_than_there_is_room_for_are_refused_until_one_leaves() -> None:
-    live_updates = QuickHub(FakeNews(), most=2)
+async def test_pages_over_the_limit_are_refused_until_one_leaves() -> None:
+    live_updates = QuickUpdates(FakeFeed(), most=2)
     first, _second = join(live_updates), join(live_updates)
 
     assert live_updates.join() is None
@@ -160,72 +160,72 @@ async def test_more_pages_than_there_is_room_for_are_refused_until_one_leaves() 
     await live_updates.close()
 
 
-async def test_while_the_database_is_away_pages_stay_and_it_is_tried_ever_more_seldom() -> None:
-    source = FakeNews()
+async def test_pages_stay_open_and_reconnects_back_off_while_the_database_is_down() -> None:
+    source = FakeFeed()
     source.broken = STORE_IS_DOWN
-    live_updates = QuickHub(source)
+    live_updates = QuickUpdates(source)
     with capture_logs() as lines:
         stream = join(live_updates)
         await until(lambda: len(source.opened_at) >= 6)
         assert not stream.has_ended
         source.broken = None
-        assert await stream.told(DEADLINE)
-        source.tell()
-        assert await stream.told(DEADLINE)
+        assert await stream.wait(DEADLINE)
+        source.trigger()
+        assert await stream.wait(DEADLINE)
 
     waited = [later - sooner for sooner, later in zip(source.opened_at, source.opened_at[1:], strict=False)]
     for seconds, least in zip(waited, [0.01, 0.02, 0.04, 0.04, 0.04], strict=False):
         assert seconds >= least * 0.9
     assert [(line["event"], line["log_level"]) for line in lines] == [
-        ("no word of changes", "warning"),
-        ("word of changes again", "warning"),
+        ("change notifications lost", "warning"),
+        ("change notifications restored", "warning"),
     ]
     assert (lines[0]["error"], lines[0]["exc_info"]) == (str(STORE_IS_DOWN), False)
     await live_updates.close()
 
 
-@pytest.mark.parametrize("trouble", [STORE_IS_DOWN, ZeroDivisionError("nobody thought of it")])
-async def test_what_breaks_in_the_midst_is_opened_anew_and_the_pages_look_again(trouble: Exception) -> None:
-    source = FakeNews()
-    live_updates = QuickHub(source)
+@pytest.mark.parametrize("trouble", [STORE_IS_DOWN, ZeroDivisionError("unexpected")])
+async def test_listener_reconnects_after_an_error_and_notifies_every_page(trouble: Exception) -> None:
+    source = FakeFeed()
+    live_updates = QuickUpdates(source)
     stream = await listening(live_updates)
     with capture_logs() as lines:
         source.broken = trouble
-        source.tell()
+        source.trigger()
         await until(lambda: len(source.opened_at) >= 3)
         assert source.listeners == 0
         late = join(live_updates)
-        assert not await late.told(A_WHILE)
+        assert not await late.wait(A_WHILE)
         source.broken = None
 
-        assert await stream.told(DEADLINE)
-        assert await late.told(DEADLINE)
+        assert await stream.wait(DEADLINE)
+        assert await late.wait(DEADLINE)
 
     assert [line["exc_info"] for line in lines if "exc_info" in line] == [trouble is not STORE_IS_DOWN]
-    source.tell()
-    assert await stream.told(DEADLINE)
+    source.trigger()
+    assert await stream.wait(DEADLINE)
     await live_updates.close()
 
 
-async def test_at_the_end_every_stream_ends_and_nobody_listens_or_joins() -> None:
-    source = FakeNews()
-    live_updates = QuickHub(source)
+async def test_close_ends_every_stream_and_refuses_new_pages() -> None:
+    source = FakeFeed()
+    live_updates = QuickUpdates(source)
     streams = [await listening(live_updates) for _ in range(2)]
 
     await live_updates.close()
 
     assert source.listeners == 0
-    assert await asyncio.gather(*(stream.told(DEADLINE) for stream in streams)) == [True] * 2
+    assert await asyncio.gather(*(stream.wait(DEADLINE) for stream in streams)) == [True] * 2
     assert all(stream.has_ended for stream in streams)
     for stream in streams:
         live_updates.leave(stream)
     assert live_updates.join() is None
 
 
-async def test_the_end_does_not_wait_for_a_database_that_is_still_sought() -> None:
-    source = FakeNews()
+async def test_close_does_not_wait_for_a_reconnect() -> None:
+    source = FakeFeed()
     source.door = asyncio.Event()
-    live_updates = QuickHub(source)
+    live_updates = QuickUpdates(source)
     stream = join(live_updates)
     await until(lambda: source.opened_at)
 
@@ -235,9 +235,9 @@ async def test_the_end_does_not_wait_for_a_database_that_is_still_sought() -> No
     assert (stream.has_ended, source.listeners) == (True, 0)
 
 
-async def test_pages_whose_streams_are_ended_may_come_again() -> None:
-    source = FakeNews()
-    live_updates = QuickHub(source)
+async def test_page_can_reconnect_after_its_stream_was_ended() -> None:
+    source = FakeFeed()
+    live_updates = QuickUpdates(source)
     stream = await listening(live_updates)
 
     live_updates.end_streams()

@@ -115,7 +115,7 @@ def test_what_a_cut_leaves_does_not_end_in_a_dot_or_a_space() -> None:
 
 
 def test_what_stands_beside_the_id_is_replaced_in_all_else() -> None:
-    assert key(title="PartialFile [2]").endswith("/Part _2_ [7544c0b52ada44fda693a15b1181b5b4-es] video.mp4")
+    assert key(title="Part [2]").endswith("/Part _2_ [7544c0b52ada44fda693a15b1181b5b4-es] video.mp4")
     template = "{title}_{video_translate_id}/{kind}.{extension}"
     assert key(template, title="x_a", video_translate_id="b") == "x-a_b/video.mp4"
     assert key(template, title="x", video_translate_id="a_b") == "x_a_b/video.mp4"
