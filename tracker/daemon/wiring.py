@@ -74,18 +74,20 @@ class Services:
 
     @property
     def polling(self) -> PollerState:
-        """For pages, probes and figures: how polling goes."""
-        told = replace(self.poller.state, delivery_rate=self.tracker.delivery_rate)
-        if self.heygen is None:
-            return told
-        plan = self.tracker.plan
-        return replace(
-            told,
-            api=self.heygen.statuses.api,
-            mode=self.heygen.planner.mode,
+        """The state of polling, for pages, health checks and metrics."""
+        poller, heygen, plan = self.poller, self.heygen, self.tracker.plan
+        return PollerState(
+            last_tick=poller.last_tick,
+            paused=poller.gate.reason,
+            until=poller.gate.until,
+            api=heygen.statuses.api if heygen else None,
+            mode=heygen.planner.mode if heygen else None,
             staleness=plan.staleness.total_seconds() if plan else None,
-            promised=self.settings.max_staleness,
-            webhook_problems=self.heygen.watch.problems,
+            promised=self.settings.max_staleness if heygen else None,
+            knows_translations=not self.tracker.is_doubted,
+            webhook_problems=heygen.watch.problems if heygen else (),
+            delivery_rate=self.tracker.delivery_rate,
+            instances=max(1, poller.account.instances),
         )
 
     def adopt(self, settings: Settings) -> None:
@@ -262,7 +264,7 @@ def _catch_up(services: Services, client: HeyGenClient, statuses: StatusEndpoint
         services.repository,
         clock,
         statuses,
-        trusted=lambda: services.poller.state.knows_translations,
+        trusted=lambda: not services.tracker.is_doubted,
     )
 
 

@@ -113,7 +113,7 @@ class StatusEndpoint:
         if asked >= self._batch:
             self._batch = min(2 * self._batch, v3.BATCH)
         left_out = "HeyGen's bulk answer leaves it out"
-        seen = [told.get(one) or v3.not_told(one, at, left_out) for one in video_translate_ids]
+        seen = [told.get(one) or v3.without_status(one, at, left_out) for one in video_translate_ids]
         for name, one in zip(video_translate_ids, seen, strict=True):
             if one.problem is None:
                 self._dialect.record_known(name, v3.API_VERSION, at)

@@ -52,13 +52,13 @@ def read_statuses(rows: Iterable[object], asked: Sequence[str], at: datetime) ->
         if not isinstance(name, str) or name not in asked:
             continue
         if words.setdefault(name, row.get("status")) != row.get("status"):
-            told[name] = not_told(name, at, "HeyGen's bulk answer contradicts itself")
+            told[name] = without_status(name, at, "HeyGen's bulk answer contradicts itself")
         elif name not in told:
             told[name] = _read_bulk_row(name, row, at)
     return told
 
 
-def not_told(video_translate_id: str, at: datetime, why: str) -> Observation:
+def without_status(video_translate_id: str, at: datetime, why: str) -> Observation:
     """A bulk answer without a status for this id; it is asked about alone before anybody believes it."""
     return Observation(
         source=Source.POLL,
@@ -72,7 +72,7 @@ def _read_bulk_row(name: str, row: Mapping[str, Any], at: datetime) -> Observati
     status, word = as_status(row.get("status"))
     if word is None or word.strip().lower() == NOT_FOUND:
         said = first_text(row, "error") or "HeyGen's bulk answer does not find it"
-        return not_told(name, at, said if word else "HeyGen's bulk answer has no status")
+        return without_status(name, at, said if word else "HeyGen's bulk answer has no status")
     return Observation(
         source=Source.POLL,
         observed_at=at,
