@@ -111,8 +111,8 @@ def test_absent_keys_are_no_trouble(migrated: Program, simulator: SimulatorClien
     [
         ({"list_endless": True}, "brought nothing new"),
         ({"list_repeat_token": True}, "repeats the token"),
-        ({"list_empty_token": "null"}, "there is more, and not where"),
-        ({"list_empty_token": "empty"}, "there is more, and not where"),
+        ({"list_empty_token": "null"}, "promises another page but names no token"),
+        ({"list_empty_token": "empty"}, "promises another page but names no token"),
     ],
 )
 def test_a_list_that_does_not_end_well_is_read_as_far_as_it_goes(

@@ -12,7 +12,7 @@ from tests.unit.heygen.test_payloads import any_text, json_values
 from tracker.domain.observation import Details, Observation, ProblemKind
 from tracker.domain.status import Source, Status
 from tracker.errors import HeyGenError, NotFoundError, TransientError
-from tracker.heygen.v3 import next_token, without_status, read_page, read_status, read_statuses, status_path
+from tracker.heygen.v3 import next_token, read_page, read_status, read_statuses, status_path, without_status
 
 FULL = {
     "id": ID,
