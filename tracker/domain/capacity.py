@@ -22,7 +22,7 @@ class CapacityPlan:
     is_kept: bool
 
 
-def plan(schedule: Schedule, young: int, old: int, capacity: float) -> CapacityPlan:
+def plan_capacity(schedule: Schedule, young: int, old: int, capacity: float) -> CapacityPlan:
     """Share `capacity`, in translations a second, among so many `young` and `old` open ones.
 
     All alike as long as that keeps the promise; then the old ones wait longer; then all do.

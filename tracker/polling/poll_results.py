@@ -54,8 +54,8 @@ class PollResults:
         reason_before = gate.reason
         until = await self._account.shut(reason, self._clock(), retry_after)
         if gate.reason is not reason_before:
-            write = log.warning if reason is Reason.RATE_LIMITED else log.error
-            write(
+            log_event = log.warning if reason is Reason.RATE_LIMITED else log.error
+            log_event(
                 "polling paused",
                 reason=reason,
                 until=until.isoformat(),

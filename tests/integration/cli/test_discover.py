@@ -109,7 +109,7 @@ def test_absent_keys_are_no_trouble(migrated: Program, simulator: SimulatorClien
 @pytest.mark.parametrize(
     ("oddity", "why"),
     [
-        ({"list_endless": True}, "brought nothing new"),
+        ({"list_endless": True}, "had nothing new"),
         ({"list_repeat_token": True}, "repeats the token"),
         ({"list_empty_token": "null"}, "promises another page but names no token"),
         ({"list_empty_token": "empty"}, "promises another page but names no token"),

@@ -214,7 +214,7 @@ async def test_a_log_that_promises_more_for_ever_moves_no_bookmark(house: House)
     report = await catch_up(house).run()
     assert (report.changed, report.reached) == (1, False)
     assert report.cut is not None
-    assert "brought nothing new" in report.cut
+    assert "had nothing new" in report.cut
     assert (await house.store.recall("catch_up"))["created_at"] == after(-HOUR).isoformat()
 
 
@@ -405,7 +405,7 @@ async def test_an_account_without_a_log_is_told_once_and_asked_hourly(house: Hou
         await catching.tick()
     assert [one["event"] for one in told if one["log_level"] == "warning"] == [
         "event log not read",
-        "event log works again",
+        "event log readable again",
     ]
     assert told[0]["again_in"] == HOUR
 
