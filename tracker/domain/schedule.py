@@ -118,7 +118,7 @@ def probe_after(schedule: Schedule, attempt: int) -> timedelta:
 
 
 def back_off(failures: int, first: timedelta, longest: timedelta) -> timedelta:
-    """How long to wait after `failures` in a row: `first`, then twice as long each time, at most `longest`."""
+    """The wait after `failures` in a row: `first`, then twice as long each time, at most `longest`."""
     return min(first * (1 << min(max(failures - 1, 0), MOST_DOUBLINGS)), longest)
 
 

@@ -24,7 +24,7 @@ from tracker.heygen.dialect import OTHER, Dialect
 log = structlog.get_logger("tracker.heygen")
 
 PATHS = {v2.API_VERSION: v2.status_path, v3.API_VERSION: v3.status_path}
-SHRINK = 10  # a failed bulk request divides the batch size by this; a successful one doubles it
+SHRINK = 10  # a failed bulk request divides the batch size by this; success doubles the batch size
 SINGLY_SECONDS = 60.0  # until bulk requests are retried, once the batch size has shrunk to 1
 OMITTED = "HeyGen's bulk answer omits it"
 
