@@ -12,6 +12,7 @@ from tracker.daemon.database import clock, open_store
 from tracker.domain.files.ports import Files
 from tracker.domain.limits import PollLimits
 from tracker.domain.poller_state import PollerState
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Clock
 from tracker.domain.retention import Keep
 from tracker.domain.schedule import Schedule
@@ -75,7 +76,7 @@ class Services:
     @property
     def polling(self) -> PollerState:
         """The state of polling, for pages, health checks and metrics."""
-        poller, heygen, plan = self.poller, self.heygen, self.tracker.plan
+        poller, heygen, plan = self.poller, self.heygen, self.tracker.facts.plan
         return PollerState(
             last_tick=poller.last_tick,
             paused=poller.gate.reason,
@@ -84,7 +85,7 @@ class Services:
             mode=heygen.planner.mode if heygen else None,
             staleness=plan.staleness.total_seconds() if plan else None,
             promised=self.settings.max_staleness if heygen else None,
-            knows_translations=not self.tracker.is_doubted,
+            knows_translations=not self.tracker.facts.is_doubted,
             webhook_problems=heygen.watch.problems if heygen else (),
             delivery_rate=self.tracker.delivery_rate,
             instances=max(1, poller.account.instances),
@@ -145,7 +146,8 @@ async def open_services(
     repository = await open_store(engines, stack, clock)
     metrics = Metrics()
     schedule = _schedule(settings)
-    tracker = Recorder(repository, schedule, metrics)
+    facts = PollingFacts()
+    tracker = Recorder(repository, schedule, metrics, facts)
     await tracker.remember_evidence()
     webhook_secrets = WebhookSecrets(
         settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide
@@ -155,6 +157,7 @@ async def open_services(
     poller = Poller(
         repository,
         tracker,
+        facts,
         statuses,
         metrics,
         clock,
@@ -220,6 +223,7 @@ def _heygen(services: Services, client: HeyGenClient, statuses: StatusEndpoint, 
     planner = Planner(
         repository,
         tracker,
+        tracker.facts,
         statuses,
         clock,
         schedule=_schedule(settings),
@@ -259,12 +263,13 @@ def _renewals(services: Services, client: HeyGenClient) -> Renewals:
 def _catch_up(services: Services, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
     return CatchUp(
         services.tracker,
+        services.tracker.facts,
         services.repository,
         EventLog(client),
         services.repository,
         clock,
         statuses,
-        trusted=lambda: not services.tracker.is_doubted,
+        trusted=lambda: not services.tracker.facts.is_doubted,
     )
 
 

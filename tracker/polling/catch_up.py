@@ -11,6 +11,7 @@ import structlog
 
 from tracker.domain.observation import Observation
 from tracker.domain.page import Page
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Clock, KeyValueStore, Listing, StatusSource, Store
 from tracker.domain.record import Record
 from tracker.domain.schedule import back_off
@@ -77,6 +78,7 @@ class CatchUp:
     def __init__(
         self,
         tracker: Recorder,
+        facts: PollingFacts,
         store: Store,
         log: Listing,
         key_values: KeyValueStore,
@@ -84,7 +86,8 @@ class CatchUp:
         statuses: StatusSource,
         trusted: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._tracker, self._store, self._log, self._key_values = tracker, store, log, key_values
+        self._tracker, self._facts, self._store = tracker, facts, store
+        self._log, self._key_values = log, key_values
         self._clock, self._statuses = clock, statuses
         self._trusted = trusted
         self._started = self._hastened = False
@@ -125,12 +128,12 @@ class CatchUp:
             return None
         if not self._started:
             return Cause.START
-        if self._tracker.unreported_ends > self._ends_known:
+        if self._facts.unreported_ends > self._ends_known:
             return Cause.UNREPORTED_END
         return Cause.PERIODIC if self._periodic_at is None or now >= self._periodic_at else None
 
     async def _run_for(self, cause: Cause) -> None:
-        ends = self._tracker.unreported_ends
+        ends = self._facts.unreported_ends
         self._next_at = self._clock() + SHORTEST_GAP  # also if the database fails
         try:
             self._report(cause, await self.run())

@@ -6,6 +6,7 @@ from enum import StrEnum
 import structlog
 
 from tracker.domain.capacity import CapacityPlan, plan_capacity
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Clock, StatusSource, Store
 from tracker.domain.schedule import YOUNG, Schedule
 from tracker.tracking.recorder import Recorder
@@ -35,6 +36,7 @@ class Planner:
         self,
         store: Store,
         tracker: Recorder,
+        facts: PollingFacts,
         statuses: StatusSource,
         clock: Clock,
         *,
@@ -42,7 +44,7 @@ class Planner:
         rate_limit: float,
         hasten_at_start: bool = False,
     ) -> None:
-        self._store, self._tracker, self._statuses = store, tracker, statuses
+        self._store, self._tracker, self._facts, self._statuses = store, tracker, facts, statuses
         self._clock, self._schedule, self._rate_limit = clock, schedule, rate_limit
         self._stretch = tracker.stretch
         self._planned_at: datetime | None = None
@@ -60,7 +62,7 @@ class Planner:
 
     @property
     def mode(self) -> Mode:
-        plan = self._tracker.plan
+        plan = self._facts.plan
         if plan is not None and not plan.is_kept:
             return Mode.SATURATED
         return Mode.RELAXED if self._tracker.stretch > 1 else Mode.EAGER
@@ -89,8 +91,8 @@ class Planner:
         batch = self._statuses.batch_size
         capacity = self._rate_limit * batch * (SHARE_BULK if batch > 1 else SHARE_SINGLE)
         young, old = await self._store.count_open(self._clock() - YOUNG)
-        before, now = self._tracker.plan, plan_capacity(self._schedule, young, old, capacity)
-        self._tracker.plan = now
+        before, now = self._facts.plan, plan_capacity(self._schedule, young, old, capacity)
+        self._facts.plan = now
         if (before is None or before.is_kept) and not now.is_kept:
             self._log_broken(now, young, old)
         elif before is not None and now.is_kept and not before.is_kept:

@@ -7,6 +7,7 @@ import structlog
 
 from tracker.domain.claims import Claim
 from tracker.domain.observation import Observation, ProblemKind
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Clock, Figures, Store
 from tracker.domain.record import Record
 from tracker.errors import AccountError, RateLimitedError
@@ -22,9 +23,15 @@ class PollResults:
     """Handles the result of each request; `outcomes` counts them by kind."""
 
     def __init__(
-        self, store: Store, tracker: Recorder, account: Account, figures: Figures, clock: Clock
+        self,
+        store: Store,
+        tracker: Recorder,
+        facts: PollingFacts,
+        account: Account,
+        figures: Figures,
+        clock: Clock,
     ) -> None:
-        self._store, self._tracker, self._account = store, tracker, account
+        self._store, self._tracker, self._facts, self._account = store, tracker, facts, account
         self._figures, self._clock = figures, clock
         self._doubt = Doubt()
         self.outcomes: Counter[str] = Counter()
@@ -86,7 +93,7 @@ class PollResults:
         """Log when HeyGen stops or starts to know this account's translations."""
         before = self._doubt.is_raised
         self._doubt.hear(observations)
-        self._tracker.is_doubted = self._doubt.is_raised
+        self._facts.is_doubted = self._doubt.is_raised
         if self._doubt.is_raised and not before:
             log.error(
                 "HeyGen knows none of the translations",

@@ -14,6 +14,7 @@ import structlog
 from tracker.domain.claims import Claim, Due
 from tracker.domain.limits import PollLimits
 from tracker.domain.observation import Observation
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import AccountStore, Clock, Figures, StatusSource, Store
 from tracker.domain.status import Attention
 from tracker.errors import (
@@ -63,6 +64,7 @@ class Poller:
         self,
         store: "PollingStore",
         tracker: Recorder,
+        facts: PollingFacts,
         heygen: StatusSource | None,
         figures: Figures,
         clock: Clock,
@@ -75,7 +77,7 @@ class Poller:
         self.gate = Gate(limits.schedule, reason=Reason.NO_API_KEY if heygen is None else None)
         self.account = Account(store, self.gate, owner)
         self.last_tick: datetime | None = None  # the latest that reached the store
-        self._results = PollResults(store, tracker, self.account, figures, clock)
+        self._results = PollResults(store, tracker, facts, self.account, figures, clock)
         self._alone_first = False
         self._polls: set[asyncio.Task[PollOutcome]] = set()
         self._asks: set[asyncio.Task[PollOutcome]] = set()  # on demand; these take no slot of a poll

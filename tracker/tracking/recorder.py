@@ -7,9 +7,9 @@ from functools import partial
 
 import structlog
 
-from tracker.domain.capacity import CapacityPlan
 from tracker.domain.observation import Details, Observation
 from tracker.domain.outcome import determine_outcome
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Figures, Store
 from tracker.domain.record import Record, RecordResult
 from tracker.domain.schedule import Schedule, Tempo, webhook_stretch
@@ -57,14 +57,14 @@ def poll_request(at: datetime, video_translate_id: str) -> Observation:
 class Recorder:
     """Records observations: `record` returns once they are committed."""
 
-    def __init__(self, store: Store, schedule: Schedule, figures: Figures) -> None:
+    def __init__(
+        self, store: Store, schedule: Schedule, figures: Figures, facts: PollingFacts | None = None
+    ) -> None:
         self._store = store
         self.schedule = schedule
         self._figures = figures
         self._end_sources: deque[Source] = deque(maxlen=EVIDENCE)
-        self.unreported_ends = 0  # that polling found before any webhook told of them
-        self.plan: CapacityPlan | None = None  # whoever plans the polling sets it
-        self.is_doubted = False  # HeyGen knows none of the translations; the poller sets it
+        self.facts = facts or PollingFacts()
         self._unknown_words: set[str] = set()
 
     @property
@@ -81,7 +81,7 @@ class Recorder:
     @property
     def tempo(self) -> Tempo:
         """What lengthens the intervals of polling at present."""
-        plan = self.plan
+        plan = self.facts.plan
         return Tempo(self.stretch, plan.young, plan.old) if plan else Tempo(self.stretch)
 
     async def remember_evidence(self) -> None:
@@ -113,7 +113,7 @@ class Recorder:
             self._tell_change(seen, recorded, recorded.change)
         if recorded.attention is not None:
             strange = (
-                self.is_doubted and recorded.attention is Attention.NOT_FOUND
+                self.facts.is_doubted and recorded.attention is Attention.NOT_FOUND
             )  # told once, by the poller
             tell = log.debug if strange else log.warning
             tell("translation needs attention", id=recorded.video_translate_id, attention=recorded.attention)
@@ -123,7 +123,7 @@ class Recorder:
     def _tell_change(self, seen: Observation, recorded: RecordResult, change: Change) -> None:
         if change.new.is_final and not change.old.is_final and seen.source in RACING:
             self._end_sources.append(seen.source)
-            self.unreported_ends += seen.source is Source.POLL
+            self.facts.unreported_ends += seen.source is Source.POLL
         self._figures.changed(change.new, seen.source)
         since = recorded.finished_at or seen.observed_at
         lag = (recorded.recorded_at - since).total_seconds() if recorded.recorded_at else None

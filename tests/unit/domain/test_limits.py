@@ -42,7 +42,9 @@ class Stage:
         figures = FakeFigures()
         tracker = Recorder(database.store, CADENCE, figures)
         asked = self.heygen if has_key else None
-        self.poller = Poller(database.store, tracker, asked, figures, self.clock, owner="tests", limits=PACE)
+        self.poller = Poller(
+            database.store, tracker, tracker.facts, asked, figures, self.clock, owner="tests", limits=PACE
+        )
 
     async def run_once(self) -> dict[str, int]:
         return dict(await self.poller.run_once())

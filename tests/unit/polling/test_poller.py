@@ -60,6 +60,7 @@ class Stage:
         self.poller = Poller(
             store,
             self.tracker,
+            self.tracker.facts,
             self.heygen if self.has_key else None,
             self.figures,
             self.clock,
@@ -74,7 +75,7 @@ class Stage:
 
     def break_rules(self) -> None:
         """No answer can be judged, as a bug would have it: the plan that the rules look at is none."""
-        self.tracker.plan = object()  # type: ignore[assignment]
+        self.tracker.facts.plan = object()  # type: ignore[assignment]
 
     async def finish(self) -> None:
         """Wait until every question is answered, and the answer stored or given up."""
@@ -667,7 +668,7 @@ async def test_that_heygen_knows_nothing_is_told_once_and_that_it_does_again_too
             await stage.run_once()
         stage.clock.advance(900)
         told.append([line["event"] for line in logs if line["log_level"] in ("error", "warning")])
-        told[-1] += [str(not stage.tracker.is_doubted)]
+        told[-1] += [str(not stage.tracker.facts.is_doubted)]
     raised = [one for one in told[1] if one != "translation needs attention"]
     assert told[0] == ["HeyGen knows none of the translations", "False"]
     assert raised == ["False"]
@@ -680,7 +681,7 @@ async def test_lost_ones_among_known_ones_raise_no_doubt(database: Database) -> 
     with capture_logs() as logs:
         assert await stage.run_once() == {"not_found": 20, "running": 10}
     assert {line["event"] for line in logs} == {"status changed", "poll returned no status"}
-    assert not stage.tracker.is_doubted
+    assert not stage.tracker.facts.is_doubted
 
 
 # Out of turn

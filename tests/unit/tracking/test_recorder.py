@@ -257,9 +257,9 @@ async def test_ends_that_no_webhook_told_before_we_asked_are_counted(
     tracker: Recorder, database: Database
 ) -> None:
     await ends(tracker, database, Source.WEBHOOK, Source.EVENT_LOG)
-    assert tracker.unreported_ends == 0
+    assert tracker.facts.unreported_ends == 0
     await ends(tracker, database, Source.POLL, Source.POLL, Source.LIST)
-    assert tracker.unreported_ends == 2
+    assert tracker.facts.unreported_ends == 2
 
 
 @pytest.mark.parametrize("source", [Source.LIST, Source.EVENT_LOG, Source.MANUAL])
@@ -267,7 +267,7 @@ async def test_ends_that_may_be_old_tell_nothing_of_webhooks(
     tracker: Recorder, database: Database, source: Source
 ) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 10, *[source] * 20)
-    assert (tracker.stretch, tracker.delivery_rate, tracker.unreported_ends) == (4.0, 1.0, 0)
+    assert (tracker.stretch, tracker.delivery_rate, tracker.facts.unreported_ends) == (4.0, 1.0, 0)
 
 
 async def test_neither_does_an_end_that_settles_a_conflict(tracker: Recorder, database: Database) -> None:
@@ -276,7 +276,7 @@ async def test_neither_does_an_end_that_settles_a_conflict(tracker: Recorder, da
     [settled] = await tracker.record([Record(observation=poll(Status.FAILED, observed_at=after(1)))])
     assert settled.change is not None
     assert (settled.change.old, settled.change.new) == (Status.SUCCESS, Status.FAILED)
-    assert (tracker.stretch, tracker.unreported_ends) == (4.0, 0)
+    assert (tracker.stretch, tracker.facts.unreported_ends) == (4.0, 0)
 
 
 async def waited(tracker: Recorder, database: Database, age: float) -> float:
@@ -298,7 +298,7 @@ async def test_the_stretch_reaches_the_cadence(tracker: Recorder, database: Data
 async def test_the_plan_reaches_the_cadence(tracker: Recorder, database: Database) -> None:
     assert tracker.tempo == Tempo(1.0)
     young, old = timedelta(seconds=100), timedelta(seconds=1000)
-    tracker.plan = CapacityPlan(young, old, young, is_kept=False)
+    tracker.facts.plan = CapacityPlan(young, old, young, is_kept=False)
     assert tracker.tempo == Tempo(1.0, young, old)
     assert await waited(tracker, database, age=60) == pytest.approx(100, rel=0.11)
     assert await waited(tracker, database, age=1800) == pytest.approx(1000, rel=0.11)
