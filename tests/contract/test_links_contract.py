@@ -62,7 +62,14 @@ class OneTracker:
         self.tracker = Recorder(self.store, CADENCE, figures)
         limits = PollLimits(10, 15.0, 100.0, CADENCE)
         self.poller = Poller(
-            self.store, self.tracker, self.heygen, figures, self.clock, owner=self.name, limits=limits
+            self.store,
+            self.tracker,
+            self.tracker.facts,
+            self.heygen,
+            figures,
+            self.clock,
+            owner=self.name,
+            limits=limits,
         )
         self.links = FreshLinks(self.store, self.poller, None, figures, self.clock, Freshness.ON_DEMAND)
 

@@ -133,7 +133,7 @@ def test_every_log_event_is_named_and_none_that_does_not_exist() -> None:
 
 
 def _logged_events() -> set[str]:
-    """The first argument of every call of `log.<level>` or `tell` outside the simulator."""
+    """The first argument of every call of `log.<level>` or `log_event` outside the simulator."""
     levels = {"debug", "info", "warning", "error", "critical", "exception"}
     events = set()
     for path in (ROOT / "tracker").rglob("*.py"):
@@ -149,7 +149,7 @@ def _logged_events() -> set[str]:
                 and isinstance(called.value, ast.Name)
                 and called.value.id == "log"
             )
-            if logs or (isinstance(called, ast.Name) and called.id == "tell"):
+            if logs or (isinstance(called, ast.Name) and called.id in {"log_event", "tell"}):
                 events |= _texts(node.args[0])
     return events
 

@@ -47,7 +47,7 @@ def discover(
             services.repository,
             clock,
             policy,
-            told=_show_progress,
+            on_page=_show_progress,
             keep=lambda: services.retention.keep,
         )
         return await discovery.sweep(restart=restart), policy

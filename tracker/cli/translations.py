@@ -88,12 +88,12 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
     """Poll once, now, what is due (or the named translations), just as the daemon does."""
 
     async def work(services: Services) -> tuple[dict[str, int], str | None]:
-        if services.poller.state.paused:
+        if services.poller.gate.reason:
             raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to poll; example: your-key")
         for one in ids or []:
             await find(services.repository, one)
             await services.tracker.record([Record(observation=poll_request(clock(), one))])
-        return dict(await services.poller.run_once()), services.poller.state.paused
+        return dict(await services.poller.run_once()), services.poller.gate.reason
 
     outcomes, paused = with_services(config, work)
     if as_json:

@@ -12,7 +12,7 @@ from tracker.heygen.webhook_endpoints import Endpoint, Endpoints, LegacyEndpoint
 from tracker.observability import logs
 from tracker.polling.endpoint_check import (
     LATEST_ENDS,
-    REMEMBERED,
+    REGISTERED_KEY,
     endpoint_problems,
     find_ours,
     silence_problems,
@@ -263,12 +263,12 @@ class RequestHandler:
         return await (self._legacy if legacy else self._v3).list()
 
     async def _remembered(self) -> dict[str, Any]:
-        return await self._services.repository.recall(REMEMBERED) or {}
+        return await self._services.repository.recall(REGISTERED_KEY) or {}
 
     async def _remember(self, done: Done, endpoint: dict[str, Any] | None) -> None:
         """What HeyGen did is done: a database that fails now must not take the secret with it."""
         try:
-            await self._services.repository.remember(REMEMBERED, endpoint)
+            await self._services.repository.remember(REGISTERED_KEY, endpoint)
         except StoreError as error:
             done.problems.append(f"which endpoint is ours could not be stored: {error}; run it again")
 

@@ -156,7 +156,7 @@ class Daemon:
         self._manager.ready()
         addresses = {server.name: server.address for server in servers}
         log.info(
-            "tracker is up", **addresses, polling=services.poller.state.paused or "on", process=os.getpid()
+            "tracker is up", **addresses, polling=services.poller.gate.reason or "on", process=os.getpid()
         )
         if self._manager.is_there:  # only now: counting a large table takes its time
             await health.report_status()

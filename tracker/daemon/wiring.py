@@ -12,6 +12,7 @@ from tracker.daemon.database import clock, open_store
 from tracker.domain.files.ports import Files
 from tracker.domain.limits import PollLimits
 from tracker.domain.poller_state import PollerState
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Clock
 from tracker.domain.retention import Keep
 from tracker.domain.schedule import Schedule
@@ -74,18 +75,20 @@ class Services:
 
     @property
     def polling(self) -> PollerState:
-        """For pages, probes and figures: how polling goes."""
-        told = replace(self.poller.state, delivery_rate=self.tracker.delivery_rate)
-        if self.heygen is None:
-            return told
-        plan = self.tracker.plan
-        return replace(
-            told,
-            api=self.heygen.statuses.api,
-            mode=self.heygen.planner.mode,
+        """The state of polling, for pages, health checks and metrics."""
+        poller, heygen, plan = self.poller, self.heygen, self.tracker.facts.plan
+        return PollerState(
+            last_tick=poller.last_tick,
+            paused=poller.gate.reason,
+            until=poller.gate.until,
+            api=heygen.statuses.api if heygen else None,
+            mode=heygen.planner.mode if heygen else None,
             staleness=plan.staleness.total_seconds() if plan else None,
-            promised=self.settings.max_staleness,
-            webhook_problems=self.heygen.watch.problems,
+            promised=self.settings.max_staleness if heygen else None,
+            knows_translations=not self.tracker.facts.is_doubted,
+            webhook_problems=heygen.watch.problems if heygen else (),
+            delivery_rate=self.tracker.delivery_rate,
+            instances=max(1, poller.account.instances),
         )
 
     def adopt(self, settings: Settings) -> None:
@@ -143,7 +146,8 @@ async def open_services(
     repository = await open_store(engines, stack, clock)
     metrics = Metrics()
     schedule = _schedule(settings)
-    tracker = Recorder(repository, schedule, metrics)
+    facts = PollingFacts()
+    tracker = Recorder(repository, schedule, metrics, facts)
     await tracker.remember_evidence()
     webhook_secrets = WebhookSecrets(
         settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide
@@ -153,6 +157,7 @@ async def open_services(
     poller = Poller(
         repository,
         tracker,
+        facts,
         statuses,
         metrics,
         clock,
@@ -218,6 +223,7 @@ def _heygen(services: Services, client: HeyGenClient, statuses: StatusEndpoint, 
     planner = Planner(
         repository,
         tracker,
+        tracker.facts,
         statuses,
         clock,
         schedule=_schedule(settings),
@@ -259,12 +265,13 @@ def _renewals(services: Services, client: HeyGenClient) -> Renewals:
 def _catch_up(services: Services, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
     return CatchUp(
         services.tracker,
+        services.tracker.facts,
         services.repository,
         EventLog(client),
         services.repository,
         clock,
         statuses,
-        trusted=lambda: services.poller.state.knows_translations,
+        trusted=lambda: not services.tracker.facts.is_doubted,
     )
 
 

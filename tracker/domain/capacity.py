@@ -1,19 +1,19 @@
-"""Whether the promise of max_staleness fits into the rate limit, and what gives way where it does not."""
+"""Whether max_staleness fits into the rate limit, and which polls become slower if it does not."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from tracker.domain.schedule import Schedule
 
-LEAST_FOR_OLD = 0.1  # of the capacity is always left for translations that are not young
+LEAST_FOR_OLD = 0.1  # of the capacity is reserved for translations that are not young
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityPlan:
     """The shortest intervals that the rate limit allows, by age.
 
-    `staleness` is how long a young translation may go without being asked about; `is_kept` tells
-    whether that is what max_staleness promises.
+    `staleness` is the longest time between two polls of a young translation; `is_kept` says whether it is
+    within max_staleness.
     """
 
     young: timedelta
@@ -22,21 +22,22 @@ class CapacityPlan:
     is_kept: bool
 
 
-def plan(schedule: Schedule, young: int, old: int, capacity: float) -> CapacityPlan:
-    """Share `capacity`, in translations a second, among so many `young` and `old` open ones.
+def plan_capacity(schedule: Schedule, young: int, old: int, capacity: float) -> CapacityPlan:
+    """Share `capacity`, in translations per second, among `young` and `old` open translations.
 
-    All alike as long as that keeps the promise; then the old ones wait longer; then all do.
+    All get the same interval while that keeps max_staleness; beyond that the old ones wait longer; if even
+    that is too much, all do.
     """
-    promised = schedule.longest_while_young
-    alike = timedelta(seconds=(young + old) / capacity)
-    if alike <= promised:
-        return _planned(schedule, alike, alike)
-    left = capacity - young / promised.total_seconds()
+    longest = schedule.longest_while_young
+    equal = timedelta(seconds=(young + old) / capacity)
+    if equal <= longest:
+        return _plan(schedule, equal, equal)
+    left = capacity - young / longest.total_seconds()
     if left >= capacity * LEAST_FOR_OLD:
-        return _planned(schedule, promised, timedelta(seconds=old / left))
-    return _planned(schedule, alike, alike)
+        return _plan(schedule, longest, timedelta(seconds=old / left))
+    return _plan(schedule, equal, equal)
 
 
-def _planned(schedule: Schedule, young: timedelta, old: timedelta) -> CapacityPlan:
+def _plan(schedule: Schedule, young: timedelta, old: timedelta) -> CapacityPlan:
     staleness = max(young, schedule.longest_while_young)
     return CapacityPlan(young, old, staleness, is_kept=staleness <= schedule.max_staleness)

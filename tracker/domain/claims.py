@@ -1,4 +1,4 @@
-"""Claims: the right to poll a translation, and what counts as due."""
+"""Claims: the exclusive right to poll a translation, and which translations are due."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,9 +6,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to poll one translation, until `until`; nobody else polls it meanwhile.
+    """The exclusive right to poll one translation, until `until`.
 
-    `alone`: it wants a question of its own, because the bulk answer lacks what is needed.
+    `alone`: it needs its own request, because a bulk answer lacks the links or has no status for it.
     """
 
     translation_id: int
@@ -20,10 +20,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What counts as due: by `by`, and to fill a bulk question that is asked anyway, by `soon`.
+    """Which translations are due: those due by `by`, and to fill up a bulk request, those due by `soon`.
 
-    `batch` is how many translations one bulk question can ask about. `alone_first`: the odd question
-    goes to those that have waited long for one of their own.
+    `batch` is the number of translations in a bulk request. `alone_first`: with an odd number of requests,
+    the extra one goes to translations that have waited long for a request of their own.
     """
 
     by: datetime

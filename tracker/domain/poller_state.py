@@ -1,4 +1,4 @@
-"""How polling goes, as pages and metrics show it."""
+"""The state of polling, for pages, health checks and metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class PollerState:
-    """When the poller last ticked, why and until when it rests, and how polling goes.
+    """When the poller last ticked, why and until when it is paused, and how well polling works.
 
-    `staleness` is the longest time without a question about a young translation, as planned, and
-    `promised` what max_staleness allows, both in seconds. `knows_translations` False: HeyGen does not
-    know what this account is asked about. `webhook_problems` are those of the endpoint's watch.
-    `instances`: the trackers of this database that poll.
+    `staleness` is the planned longest time between two polls of a young translation, `promised` is
+    max_staleness, both in seconds. `knows_translations` is False if HeyGen finds none of the
+    translations. `webhook_problems` are those of the endpoint check. `instances` counts the trackers
+    that poll this database.
     """
 
     last_tick: datetime | None

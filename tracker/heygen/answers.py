@@ -1,4 +1,4 @@
-"""HTTP answers of HeyGen's API: what went wrong, told as one of our errors (heygen-api section 3)."""
+"""HTTP answers of HeyGen's API, and the errors they stand for (heygen-api section 3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from tracker.heygen.payloads import as_object, as_text, parse_json_object
 KEY_CODES = frozenset({"unauthorized", "authentication_failed", "forbidden"})
 QUOTA_CODE = "quota_exceeded"
 LONGEST_WAIT = 86400.0
-SHOWN = 200  # characters of HeyGen's text in a message
+MESSAGE_LENGTH = 200  # characters of HeyGen's text in an error message
 WORTH_A_RETRY = frozenset({401, 403, 408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read to its end; header names in lower case."""
+    """A complete HTTP answer; header names in lower case."""
 
     status_code: int
     headers: Mapping[str, str] = field(repr=False)
@@ -26,51 +26,51 @@ class Answer:
     at: datetime
 
     def data(self) -> Mapping[str, Any]:
-        """The `data` of a good answer, an object; raises HeyGenError for any other."""
+        """The object `data` of a successful answer; raises HeyGenError for any other answer."""
         data = self.payload().get("data")
         if not isinstance(data, dict) or not data:
             raise TransientError(f"{self.name} without data")
         return data
 
     def rows(self) -> list[Any]:
-        """The `data` of a good answer, a list; raises HeyGenError for any other."""
+        """The list `data` of a successful answer; raises HeyGenError for any other answer."""
         data = self.payload().get("data")
         if not isinstance(data, list):
             raise TransientError(f"{self.name} without a list")
         return data
 
     def payload(self) -> Mapping[str, Any]:
-        """The whole of a good answer; raises HeyGenError for any other."""
+        """The JSON of a successful answer; raises HeyGenError for any other answer."""
         try:
             payload = parse_json_object(self.body)
         except ValueError as error:
-            self._refuse("", "")
+            self._raise_error("", "")
             raise TransientError(f"{self.name}: {error}") from error
-        self._refuse(*_error_of(payload))
+        self._raise_error(*_error_of(payload))
         return payload
 
-    def _refuse(self, code: str, message: str) -> None:
-        """Raise what the HTTP status and HeyGen's own words stand for."""
-        said = f"{self.name}{f': {message}' if message else ''}"
+    def _raise_error(self, code: str, message: str) -> None:
+        """Raise the error that HTTP status, code and message stand for, if any."""
+        text = f"{self.name}{f': {message}' if message else ''}"
         if self.status_code in (401, 403) or code in KEY_CODES:
-            raise KeyRejectedError(said)
+            raise KeyRejectedError(text)
         if self.status_code == 429:
-            raise RateLimitedError(said, retry_after=self.retry_after(), quota=code == QUOTA_CODE)
+            raise RateLimitedError(text, retry_after=self.retry_after(), quota=code == QUOTA_CODE)
         if code == "not_found" or "not found" in message.lower():
-            raise NotFoundError(said)
+            raise NotFoundError(text)
         if not 200 <= self.status_code < 300 or code or message:
-            raise TransientError(said)
+            raise TransientError(text)
 
     @property
     def is_refusal(self) -> bool:
-        """True where the same request would be answered in the same way again."""
+        """True if a retry of the same request would get the same answer."""
         return 400 <= self.status_code < 500 and self.status_code not in WORTH_A_RETRY
 
     @property
     def looks_retired(self) -> bool:
-        """410, or 404, 405, a redirect or a web page that is no "not found" of HeyGen's own words.
+        """True for 410, and for 404, 405, redirects and web pages without HeyGen's own "not found".
 
-        What a retired endpoint answers is not known (heygen-api section 2).
+        HeyGen does not document what a retired endpoint answers (heygen-api section 2).
         """
         try:
             code, message = _error_of(parse_json_object(self.body))
@@ -86,7 +86,7 @@ class Answer:
         return not is_not_found and (self.status_code in (404, 405) or 300 <= self.status_code < 400)
 
     def retry_after(self) -> float | None:
-        """Seconds HeyGen asks us to wait, a day at most: a number or a date; None where it names neither."""
+        """The seconds of Retry-After, a number or a date; at most a day. None if it is neither."""
         value = self.headers.get("retry-after", "").strip()
         try:
             if value.isdecimal():
@@ -99,18 +99,18 @@ class Answer:
 
     @property
     def name(self) -> str:
-        """The HTTP status, with HeyGen's id of the request where it gave one."""
+        """The HTTP status, with HeyGen's request id if there is one."""
         request_id = as_text(self.headers.get("x-request-id", ""))
         return f"HTTP {self.status_code}{f' (request {request_id[:64]})' if request_id else ''}"
 
 
 def _error_of(payload: Mapping[str, Any]) -> tuple[str, str]:
-    """Code and message of `error`, which may be null, a string or an object; ("", "") for none."""
+    """The code and message of `error`: null, a string or an object; ("", "") if there is none."""
     error = payload.get("error")
     if not error:
         return "", ""
     if isinstance(error, dict):
         code, message = as_text(as_object(error).get("code")), as_text(error.get("message"))
-        return (code or "error").lower(), (message or code or "error")[:SHOWN]
+        return (code or "error").lower(), (message or code or "error")[:MESSAGE_LENGTH]
     text = as_text(error) or "error"
-    return text.lower(), text[:SHOWN]
+    return text.lower(), text[:MESSAGE_LENGTH]

@@ -14,13 +14,13 @@ from httpx_aiohttp import AiohttpTransport
 from tracker.errors import RateLimitedError, TransientError
 from tracker.heygen.answers import Answer
 
-ANSWER_BYTES = 8 * 1024 * 1024  # a page of a hundred translations with all their links
+ANSWER_BYTES = 8 * 1024 * 1024  # fits a page of a hundred translations with all their links
 
 
 class HeyGenClient:
-    """Asks HeyGen; one for the process. `timeout` bounds a whole request, in seconds.
+    """Sends requests to HeyGen; one client for the process. `timeout` bounds a whole request, in seconds.
 
-    `asked` is told the kind of each request that goes out.
+    `asked` is called with the kind of each request that is sent.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class HeyGenClient:
         )
         self._timeout = timeout
         self._waiting = 0
-        self._queue = asyncio.Lock()  # those behind the first wait at whatever rate holds by then
+        self._queue = (
+            asyncio.Lock()
+        )  # only the first waits at the rate limiter: a new rate holds for all others
         self._sharers = 1
         self.set_rate_limit(rate_limit)
         self._silent_until = self._held_until = 0.0
@@ -60,24 +62,24 @@ class HeyGenClient:
         await self._http.aclose()
 
     def set_rate_limit(self, rate_limit: float) -> None:
-        """Requests a second for the whole account, from the next but one on."""
+        """Set the requests per second of the whole account, from the next but one on."""
         self._rate_limit = rate_limit
-        # evenly spaced; larger buckets let bursts through
+        # spaced evenly: a larger bucket allows bursts
         self._turn = AsyncLimiter(1, self._sharers / rate_limit)
 
     def share(self, sharers: int, hold: timedelta) -> None:
-        """So many trackers share the rate limit; for the time of `hold` the others do not know yet."""
+        """Share the rate limit among `sharers` trackers; send nothing for `hold`, until the others know."""
         self._sharers = sharers
         self._held_until = asyncio.get_running_loop().time() + hold.total_seconds()
         self.set_rate_limit(self._rate_limit)
 
     def silence(self, time: timedelta) -> None:
-        """HeyGen has asked another tracker of this account for silence."""
+        """Send nothing for `time`: HeyGen has rate-limited another tracker of this account."""
         until = asyncio.get_running_loop().time() + time.total_seconds()
         self._silent_until = max(self._silent_until, until)
 
     def set_api_key(self, api_key: str) -> bool:
-        """Ask with this key from now on; True where it is another one."""
+        """Use this key from now on; True if it differs from the last one."""
         is_new = self._http.headers["x-api-key"] != api_key
         self._http.headers["x-api-key"] = api_key
         return is_new
@@ -93,20 +95,20 @@ class HeyGenClient:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request when its turn has come, and read the answer, whatever it says.
+        """Wait for the rate limiter, send one request and return the answer, errors included.
 
-        `kind` names it for the figures; params that are None are left out; `at` is now: what is
-        answered was true then, or later. Raises TransientError where no whole answer came, and
-        RateLimitedError, without asking, while HeyGen wants silence.
+        `kind` labels it in the metrics; params that are None are omitted; `at` is now, so the answer is
+        not older. Raises TransientError if no complete answer arrives, and RateLimitedError, without a
+        request, while HeyGen's Retry-After lasts.
         """
         loop = asyncio.get_running_loop()
         await self._wait_for_turn(loop)
         if (silence := self._silent_until - loop.time()) > 0:
-            raise RateLimitedError("HeyGen asked for silence", retry_after=silence)
-        given = {name: value for name, value in (params or {}).items() if value is not None}
+            raise RateLimitedError("HeyGen's Retry-After has not passed yet", retry_after=silence)
+        query = {name: value for name, value in (params or {}).items() if value is not None}
         self._asked(kind)
         try:
-            request = self._http.build_request(method, path, params=given or None, json=body, headers=headers)
+            request = self._http.build_request(method, path, params=query or None, json=body, headers=headers)
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(request, at)
         except TimeoutError as error:
@@ -115,9 +117,9 @@ class HeyGenClient:
             httpx.HTTPError,
             httpx.InvalidURL,
             aiohttp.ClientError,
-        ) as error:  # some slip through untranslated
+        ) as error:  # httpx-aiohttp does not translate all of them
             raise TransientError(f"no answer: {type(error).__name__}") from error
-        if answer.status_code == 429:  # also for those that wait for their turn already
+        if answer.status_code == 429:  # holds for requests that wait for the rate limiter too
             retry_after = answer.retry_after() or 0.0
             self._silent_until = max(self._silent_until, loop.time() + retry_after)
             if retry_after:
@@ -135,7 +137,7 @@ class HeyGenClient:
 
     @property
     def is_idle(self) -> bool:
-        """True while nobody waits for a turn: a question that can wait makes nobody else wait."""
+        """True while no request waits for the rate limiter: an optional request delays no other."""
         return self._waiting == 0
 
     async def _read(self, request: httpx.Request, at: datetime) -> Answer:

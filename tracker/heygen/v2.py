@@ -12,15 +12,15 @@ API_VERSION = "v2"
 
 
 def status_path(video_translate_id: str) -> str:
-    """Where to ask about one translation."""
+    """The path of one translation's status."""
     return f"/v2/video_translate/{quote(video_translate_id, safe='')}"
 
 
 def read_status(video_translate_id: str, answer: Answer) -> Observation:
-    """What the answer says about this translation; raises HeyGenError where it says nothing."""
+    """Read the status of this translation; raises HeyGenError if the answer has none."""
     data = answer.data()
-    named = as_text(data.get("video_translate_id"))
-    if named not in (None, video_translate_id):
+    answered_id = as_text(data.get("video_translate_id"))
+    if answered_id not in (None, video_translate_id):
         raise TransientError("HeyGen answered about another translation")
     status, word = as_status(data.get("status"))
     if word is None:

@@ -16,67 +16,69 @@ from tracker.heygen.payloads import as_number, as_object, as_status, as_text, as
 API_VERSION = "v3"
 TRANSLATIONS_PATH = "/v3/video-translations"
 STATUSES_PATH = f"{TRANSLATIONS_PATH}/statuses"
-BATCH = 100  # ids in one question
+BATCH = 100  # ids in one request
 NOT_FOUND = "not_found"
 
 
 def status_path(video_translate_id: str) -> str:
-    """Where to ask about one translation."""
+    """The path of one translation's status."""
     return f"{TRANSLATIONS_PATH}/{quote(video_translate_id, safe='')}"
 
 
 def read_status(video_translate_id: str, answer: Answer) -> Observation:
-    """What the answer says about this translation; raises HeyGenError where it says nothing."""
-    seen = _read_translation(answer.data(), Source.POLL, answer.at)
-    if seen.video_translate_id not in (None, video_translate_id):
+    """Read the status of this translation; raises HeyGenError if the answer has none."""
+    observation = _read_translation(answer.data(), Source.POLL, answer.at)
+    if observation.video_translate_id not in (None, video_translate_id):
         raise TransientError("HeyGen answered about another translation")
-    if seen.provider_status is None:
+    if observation.provider_status is None:
         raise TransientError("HeyGen's answer has no status")
     return Observation(
         source=Source.POLL,
-        observed_at=seen.observed_at,
+        observed_at=observation.observed_at,
         video_translate_id=video_translate_id,
-        callback_id=seen.callback_id,
-        status=seen.status,
-        provider_status=seen.provider_status,
-        details=seen.details,
+        callback_id=observation.callback_id,
+        status=observation.status,
+        provider_status=observation.provider_status,
+        details=observation.details,
     )
 
 
 def read_statuses(rows: Iterable[object], asked: Sequence[str], at: datetime) -> dict[str, Observation]:
-    """What a bulk answer says, by id. An id that is told twice, in different words, is not told."""
-    told: dict[str, Observation] = {}
+    """Read a bulk answer, by id. An id with two different statuses counts as an id without one."""
+    observations: dict[str, Observation] = {}
     words: dict[str, object] = {}
     for row in map(as_object, rows):
-        name = row.get("video_id")
-        if not isinstance(name, str) or name not in asked:
+        translation_id = row.get("video_id")
+        if not isinstance(translation_id, str) or translation_id not in asked:
             continue
-        if words.setdefault(name, row.get("status")) != row.get("status"):
-            told[name] = not_told(name, at, "HeyGen's bulk answer contradicts itself")
-        elif name not in told:
-            told[name] = _read_bulk_row(name, row, at)
-    return told
+        if words.setdefault(translation_id, row.get("status")) != row.get("status"):
+            problem = "HeyGen's bulk answer contradicts itself"
+            observations[translation_id] = without_status(translation_id, at, problem)
+        elif translation_id not in observations:
+            observations[translation_id] = _read_bulk_row(translation_id, row, at)
+    return observations
 
 
-def not_told(video_translate_id: str, at: datetime, why: str) -> Observation:
-    """A bulk answer without a status for this id; it is asked about alone before anybody believes it."""
+def without_status(video_translate_id: str, at: datetime, problem: str) -> Observation:
+    """The bulk answer has no status for this id. Not final: a request for this id alone follows."""
     return Observation(
         source=Source.POLL,
         observed_at=at,
         video_translate_id=video_translate_id,
-        problem=Problem(ProblemKind.NOT_FOUND, why),
+        problem=Problem(ProblemKind.NOT_FOUND, problem),
     )
 
 
-def _read_bulk_row(name: str, row: Mapping[str, Any], at: datetime) -> Observation:
+def _read_bulk_row(video_translate_id: str, row: Mapping[str, Any], at: datetime) -> Observation:
     status, word = as_status(row.get("status"))
     if word is None or word.strip().lower() == NOT_FOUND:
-        said = first_text(row, "error") or "HeyGen's bulk answer does not find it"
-        return not_told(name, at, said if word else "HeyGen's bulk answer has no status")
+        message = first_text(row, "error") or "HeyGen's bulk answer does not find it"
+        problem = message if word else "HeyGen's bulk answer has no status"
+        return without_status(video_translate_id, at, problem)
     return Observation(
         source=Source.POLL,
         observed_at=at,
-        video_translate_id=name,
+        video_translate_id=video_translate_id,
         status=status,
         provider_status=word,
         details=Details(api_version=API_VERSION),
@@ -85,22 +87,28 @@ def _read_bulk_row(name: str, row: Mapping[str, Any], at: datetime) -> Observati
 
 
 def read_page(answer: Answer) -> Page:
-    """One page of the list of translations; raises HeyGenError."""
+    """Read one page of the list of translations; raises HeyGenError."""
     rows = answer.rows()
-    seen = [_read_translation(as_object(row), Source.LIST, answer.at) for row in rows]
-    good = [one for one in seen if one.video_translate_id and is_video_translate_id(one.video_translate_id)]
+    observations = [
+        observation
+        for row in rows
+        if (observation := _read_translation(as_object(row), Source.LIST, answer.at)).video_translate_id
+        and is_video_translate_id(observation.video_translate_id)
+    ]
     token, cut = next_token(answer)
-    times = [time for one in good if (time := one.details.provider_created_at) is not None]
-    return Page(good, token, unreadable=len(seen) - len(good), cut=cut, times=times)
+    times = [
+        time for observation in observations if (time := observation.details.provider_created_at) is not None
+    ]
+    return Page(observations, token, unreadable=len(rows) - len(observations), cut=cut, times=times)
 
 
 def next_token(answer: Answer) -> tuple[str | None, str | None]:
-    """The token of the next page, and why there is none although HeyGen says that there is more."""
+    """Return the token of the next page, or the reason why HeyGen promises a page but names no token."""
     payload = answer.payload()
     token = as_text(payload.get("next_token"))
-    if not payload.get("has_more", token):  # where that is absent, a token says it too
+    if not payload.get("has_more", token):  # without `has_more`, a token alone means more
         return None, None
-    return token, None if token else "HeyGen says that there is more, and not where"
+    return token, None if token else "HeyGen promises another page but names no token"
 
 
 def _read_translation(data: Mapping[str, Any], source: Source, at: datetime) -> Observation:

@@ -1,4 +1,4 @@
-"""Catching up after a silence: HeyGen's event log, read back to what is known already."""
+"""Catches up on missed webhooks: reads HeyGen's event log back to the last known event."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ import structlog
 
 from tracker.domain.observation import Observation
 from tracker.domain.page import Page
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Clock, KeyValueStore, Listing, StatusSource, Store
 from tracker.domain.record import Record
 from tracker.domain.schedule import back_off
@@ -20,25 +21,23 @@ from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
-MEMORY = "catch_up"
-SHORTEST_GAP = timedelta(minutes=1)  # between runs, and after HeyGen did not answer one
-LONGEST_GAP = timedelta(
-    hours=1
-)  # between runs that find nothing, and until a log that is not there is sought
+KEY = "catch_up"
+SHORTEST_GAP = timedelta(minutes=1)  # between runs, also after one that failed
+LONGEST_GAP = timedelta(hours=1)  # between runs that find nothing, and after HeyGen rejects the request
 
 
 class Cause(StrEnum):
-    """Why the log is read."""
+    """Why the event log is read."""
 
     START = "start"
-    UNREPORTED_END = "unreported_end"  # polling found an end that no webhook had reported
+    UNREPORTED_END = "unreported_end"  # a poll found a completion that no webhook had reported
     PERIODIC = "periodic"
 
 
 @dataclass(frozen=True, slots=True)
 class CatchUpReport:
-    """What a run did: `events` are those of ours that were not known yet; `reached` False: it did not
-    get back to what is known, `cut` says why."""
+    """The result of a run. `events` counts new events of tracked translations; `reached` is False if the
+    run did not get back to the last known event, and `cut` says why."""
 
     events: int = 0
     changed: int = 0
@@ -52,17 +51,17 @@ class CatchUpReport:
 
 @dataclass(frozen=True, slots=True)
 class _Bookmark:
-    """The newest event that is known, and which ones are known of the OVERLAP before it."""
+    """The time of the newest known event, and the known events of the OVERLAP before it."""
 
     created_at: datetime | None = None
     known: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, remembered: Any) -> "_Bookmark":
-        remembered = remembered if isinstance(remembered, dict) else {}
-        known = remembered.get("known")
+    def of(cls, stored: Any) -> "_Bookmark":
+        stored = stored if isinstance(stored, dict) else {}
+        known = stored.get("known")
         return cls(
-            as_moment(remembered.get("created_at")),
+            as_moment(stored.get("created_at")),
             frozenset(map(str, known)) if isinstance(known, list) else frozenset(),
         )
 
@@ -71,14 +70,15 @@ class _Bookmark:
 
 
 class CatchUp:
-    """Reads the event log whenever webhooks may have been missed. Somebody calls `tick` every second.
+    """Reads the event log whenever webhooks may have been missed. The scheduler calls `tick`.
 
-    `trusted` False: the API key seems to be another account's, whose log is none of ours.
+    `trusted` returns False while the API key seems to be another account's, whose log does not concern us.
     """
 
     def __init__(
         self,
         tracker: Recorder,
+        facts: PollingFacts,
         store: Store,
         log: Listing,
         key_values: KeyValueStore,
@@ -86,35 +86,36 @@ class CatchUp:
         statuses: StatusSource,
         trusted: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._tracker, self._store, self._log, self._key_values = tracker, store, log, key_values
+        self._tracker, self._facts, self._store = tracker, facts, store
+        self._log, self._key_values = log, key_values
         self._clock, self._statuses = clock, statuses
         self._trusted = trusted
         self._started = self._hastened = False
         self._ends_known = 0
-        self._in_vain = 0  # readings in a row that changed nothing
-        self._next_at: datetime | None = None  # not before
+        self._fruitless_runs = 0  # in a row
+        self._next_at: datetime | None = None  # earliest next run
         self._periodic_at: datetime | None = None
-        self._trouble: str | None = None
+        self._problem: str | None = None
         self.last: CatchUpReport | None = None
 
     async def tick(self) -> None:
-        """Read the log when there is cause to; raises StoreError.
+        """Read the log if there is a cause; raises StoreError.
 
-        It may be cancelled: after the next start the log is read again.
+        May be cancelled: the log is read again after the next start.
         """
         if self._trusted() and (cause := self._cause()) is not None:
             await self._run_for(cause)
 
     async def run(self) -> CatchUpReport:
-        """Read the log back to the last known event, and record what is new.
+        """Read the log back to the last known event, and record the new events.
 
-        Raises HeyGenError and StoreError; the bookmark moves only where neither came, and the end was
-        reached. What happened since the bookmark is tracked as a webhook would have it tracked;
-        without a bookmark nobody knows what was missed, and only known translations are concerned.
+        Raises HeyGenError and StoreError. The bookmark moves only if the run succeeds and gets back to
+        the last known event. Events since the bookmark start tracking as webhooks do; without a bookmark,
+        only translations that are already tracked are updated.
         """
-        bookmark, now = _Bookmark.of(await self._key_values.recall(MEMORY)), self._clock()
+        bookmark, now = _Bookmark.of(await self._key_values.recall(KEY)), self._clock()
         if bookmark.created_at is not None and bookmark.created_at > now:
-            bookmark = _Bookmark()  # the clock was ahead: it would hide what has come since
+            bookmark = _Bookmark()  # the clock was ahead: this bookmark would hide newer events
         since = bookmark.created_at or await self._store.oldest_open() or now
         walk = Walk(self._log, self._clock)
         return await _Reading(self._tracker, self._key_values, walk, bookmark, since - OVERLAP, now).read()
@@ -127,39 +128,39 @@ class CatchUp:
             return None
         if not self._started:
             return Cause.START
-        if self._tracker.unreported_ends > self._ends_known:
+        if self._facts.unreported_ends > self._ends_known:
             return Cause.UNREPORTED_END
         return Cause.PERIODIC if self._periodic_at is None or now >= self._periodic_at else None
 
     async def _run_for(self, cause: Cause) -> None:
-        ends = self._tracker.unreported_ends
-        self._next_at = self._clock() + SHORTEST_GAP  # also where the store cannot do it
+        ends = self._facts.unreported_ends
+        self._next_at = self._clock() + SHORTEST_GAP  # also if the database fails
         try:
-            self._tell(cause, await self.run())
+            self._report(cause, await self.run())
         except HeyGenError as error:
-            self._rest(error)
-            if not isinstance(error, RefusedError):  # else there is no log to wait for
-                await self._poll_the_rest(needed=not self._hastened)
+            self._delay(error)
+            if not isinstance(error, RefusedError):  # which means that there is no log
+                await self._hasten_polls(needed=not self._hastened)
                 return
-        await self._poll_the_rest(needed=cause is Cause.UNREPORTED_END or not self._hastened)
+        await self._hasten_polls(needed=cause is Cause.UNREPORTED_END or not self._hastened)
         self._started, self._ends_known = True, ends
 
-    def _tell(self, cause: Cause, report: CatchUpReport) -> None:
+    def _report(self, cause: Cause, report: CatchUpReport) -> None:
         now, self.last = self._clock(), report
         if report.changed:
-            self._in_vain = 0
+            self._fruitless_runs = 0
         elif cause is Cause.UNREPORTED_END:
-            self._in_vain += 1
-        self._next_at = now + back_off(self._in_vain + 1, SHORTEST_GAP, LONGEST_GAP)
+            self._fruitless_runs += 1
+        self._next_at = now + back_off(self._fruitless_runs + 1, SHORTEST_GAP, LONGEST_GAP)
         self._periodic_at = now + LONGEST_GAP
-        if self._trouble is not None:
-            log.warning("event log works again", after=self._trouble)
-        self._trouble = None
-        tell = log.info if report.reached else log.warning
-        tell("caught up" if report.reached else "not caught up", cause=cause, **asdict(report))
+        if self._problem is not None:
+            log.warning("event log readable again", after=self._problem)
+        self._problem = None
+        log_event = log.info if report.reached else log.warning
+        log_event("caught up" if report.reached else "not caught up", cause=cause, **asdict(report))
 
-    def _rest(self, error: HeyGenError) -> None:
-        """Once per kind of trouble, for it may last."""
+    def _delay(self, error: HeyGenError) -> None:
+        """Wait before the next run; log each kind of error once, because it may last."""
         wait = SHORTEST_GAP
         if isinstance(error, RefusedError):
             wait = LONGEST_GAP
@@ -167,13 +168,13 @@ class CatchUp:
             wait = timedelta(seconds=error.retry_after)
         self._next_at = self._clock() + wait
         kind = type(error).__name__
-        if kind != self._trouble:
-            tell = log.error if isinstance(error, AccountError) else log.warning
-            tell("event log not read", error=str(error), again_in=wait.total_seconds())
-        self._trouble = kind
+        if kind != self._problem:
+            log_event = log.error if isinstance(error, AccountError) else log.warning
+            log_event("event log not read", error=str(error), again_in=wait.total_seconds())
+        self._problem = kind
 
-    async def _poll_the_rest(self, *, needed: bool) -> None:
-        """The log may be incomplete: whoever is still open is asked about, soon; at start once."""
+    async def _hasten_polls(self, *, needed: bool) -> None:
+        """Poll all open translations soon, because the log may be incomplete; once at start."""
         if not needed:
             return
         now = self._clock()
@@ -186,7 +187,7 @@ class CatchUp:
 
 
 class _Reading:
-    """One run through the log."""
+    """One run through the event log."""
 
     def __init__(
         self,
@@ -204,7 +205,7 @@ class _Reading:
         self._read: dict[str, datetime] = {}  # of the OVERLAP before the newest
 
     async def read(self) -> CatchUpReport:
-        """Back to the boundary, or to the end of a log that is in no order; then the bookmark moves."""
+        """Read back to the boundary, or to the end if the log is unordered; then move the bookmark."""
         horizon = Horizon(self._boundary)
         reached = False
         async for page in self._walk:
@@ -213,18 +214,18 @@ class _Reading:
                 break
         cut = None if reached else self._walk.cut
         if cut is None:
-            await self._key_values.remember(MEMORY, _Bookmark(self._mark, frozenset(self._read)).as_json())
+            await self._key_values.remember(KEY, _Bookmark(self._mark, frozenset(self._read)).as_json())
         return replace(self._report, reached=cut is None, cut=cut)
 
     async def _record(self, page: Page) -> None:
-        news = [seen for seen in page.observations if self._is_news(seen)]
+        news = [observation for observation in page.observations if self._is_new(observation)]
         results = await record_page(self._tracker, self._as_records(news), self._check)
-        stored = [one for one in results if one is not None]
+        stored = [result for result in results if result is not None]
         known = self._report
         self._report = replace(
             known,
             events=known.events + len(news),
-            changed=known.changed + sum(one.change is not None for one in stored),
+            changed=known.changed + sum(result.change is not None for result in stored),
             ignored=known.ignored + page.ignored,
             unreadable=known.unreadable + page.unreadable,
             failed=known.failed + len(results) - len(stored),
@@ -232,28 +233,31 @@ class _Reading:
         )
         self._newest = max((*page.times, *filter(None, [self._newest])), default=None)
         since = self._mark - OVERLAP
-        self._read = {name: time for name, time in self._read.items() if time >= since}
+        self._read = {digest: time for digest, time in self._read.items() if time >= since}
 
-    def _is_news(self, seen: Observation) -> bool:
-        """Neither from before the boundary, nor read by an earlier run; without a time nobody can tell."""
-        if seen.occurred_at is None:
+    def _is_new(self, observation: Observation) -> bool:
+        """Whether no earlier run has read this event. Without a time it counts as new."""
+        if observation.occurred_at is None:
             return True
-        name = _digest(seen)
-        self._read[name] = seen.occurred_at
-        return seen.occurred_at >= self._boundary and name not in self._bookmark.known
+        digest = _digest(observation)
+        self._read[digest] = observation.occurred_at
+        return observation.occurred_at >= self._boundary and digest not in self._bookmark.known
 
     def _as_records(self, news: Sequence[Observation]) -> list[Record]:
-        missed = self._bookmark.created_at is not None
-        return [Record(observation=seen, adopt=missed and seen.occurred_at is not None) for seen in news]
+        has_bookmark = self._bookmark.created_at is not None
+        return [
+            Record(observation=observation, adopt=has_bookmark and observation.occurred_at is not None)
+            for observation in news
+        ]
 
     async def _check(self) -> None:
-        await self._key_values.remember(MEMORY, self._bookmark.as_json())
+        await self._key_values.remember(KEY, self._bookmark.as_json())
 
     @property
     def _mark(self) -> datetime:
-        """A log without times is known up to now; a time that is yet to come marks nothing."""
+        """The time of the newest event read. A log without times counts as read up to now."""
         return min(self._newest or self._now, self._now)
 
 
-def _digest(seen: Observation) -> str:
-    return hashlib.sha256(repr(key_of(seen)).encode()).hexdigest()[:24]
+def _digest(observation: Observation) -> str:
+    return hashlib.sha256(repr(key_of(observation)).encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""Discovery: the account's own list of translations, paged through, bound and adopted."""
+"""Discovery: reads the account's list of translations, binds and adopts them."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,14 +19,14 @@ from tracker.tracking.recorder import Recorder
 
 log = structlog.get_logger("tracker.polling")
 
-MEMORY = "discovery"
-SOON = timedelta(minutes=10)  # until a sweep that was interrupted goes on
+KEY = "discovery"
+SOON = timedelta(minutes=10)  # until an interrupted sweep resumes
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a sweep did; `not_reached` says what it did not get to, and why. Every page may be counted
-    twice where an earlier sweep was interrupted: what has come since stands in front."""
+    """The result of a sweep. `not_reached` says what it did not read, and why. A resumed sweep may count
+    pages twice, because newer translations have moved them back."""
 
     listed: int = 0
     new: int = 0
@@ -39,9 +39,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """What is remembered: where an unfinished sweep goes on, since when all is known, how far it got.
+    """The stored progress: where an unfinished sweep resumes, when it began, and how far back it got.
 
-    `adopt`: what it adopted; whoever adopts otherwise has to read again what it has read.
+    `adopt`: what it adopted; a sweep that adopts otherwise starts from the beginning.
     """
 
     token: str | None = None
@@ -51,12 +51,12 @@ class _Progress:
     completed_at: datetime | None = None
 
     @classmethod
-    def of(cls, known: Any) -> "_Progress":
-        known = known if isinstance(known, dict) else {}
+    def of(cls, stored: Any) -> "_Progress":
+        stored = stored if isinstance(stored, dict) else {}
         token, adopt = (
-            text if isinstance(text := known.get(name), str) else None for name in ("token", "adopt")
+            text if isinstance(text := stored.get(name), str) else None for name in ("token", "adopt")
         )
-        moments = (as_moment(known.get(name)) for name in ("began_at", "oldest", "completed_at"))
+        moments = (as_moment(stored.get(name)) for name in ("began_at", "oldest", "completed_at"))
         return cls(token, adopt, *moments)
 
     def as_json(self) -> dict[str, str | None]:
@@ -68,10 +68,10 @@ class _Progress:
 
 
 class Discovery:
-    """Sweeps through the list. An interrupted sweep is resumed where it stopped, also by another process,
-    as long as that adopts the same.
+    """Sweeps through the list. An interrupted sweep resumes where it stopped, also in another process that
+    adopts the same.
 
-    `told` hears of each page. What `keep` does not keep is not adopted: it would only be deleted again.
+    `on_page` gets the report after each page. Translations that `keep` would delete are not adopted.
     """
 
     def __init__(
@@ -81,31 +81,31 @@ class Discovery:
         key_values: KeyValueStore,
         clock: Clock,
         adopt: Adoption,
-        told: Callable[[Report], None] = lambda _report: None,
+        on_page: Callable[[Report], None] = lambda _report: None,
         keep: Callable[[], Keep] = Keep,
     ) -> None:
         self._tracker, self._listing, self._key_values, self._clock = tracker, listing, key_values, clock
-        self._adopt, self._told, self._keep = adopt, told, keep
+        self._adopt, self._on_page, self._keep = adopt, on_page, keep
         self._report = Report()
         self._progress = _Progress()
 
     async def sweep(self, *, restart: bool = False) -> Report:
-        """Read the whole list, or what an interrupted sweep left of it; raises StoreError alone.
+        """Read the whole list, or the rest of it after an interruption. Raises only StoreError.
 
-        New translations are listed first as a rule, but nobody promises that: a resumed sweep looks at
-        the front until it meets what was there when it began, then goes on from where it stopped.
+        New translations are usually first, but HeyGen does not promise it. A resumed sweep reads the first
+        pages back to the time when it began, then resumes where it stopped.
         """
-        self._report, self._progress = Report(), _Progress.of(await self._key_values.recall(MEMORY))
+        self._report, self._progress = Report(), _Progress.of(await self._key_values.recall(KEY))
         try:
             await self._resume_or_begin(restart=restart)
         except HeyGenError as error:
-            self._leave(str(error))
+            self._report_unread(str(error))
         log.info("discovery ended", adopt=str(self._adopt), **asdict(self._report))
         return self._report
 
     async def completed_at(self) -> datetime | None:
-        """When a sweep last reached the end of the list, by the clock of then; None for never."""
-        return _Progress.of(await self._key_values.recall(MEMORY)).completed_at
+        """When a sweep last reached the end of the list; None for never."""
+        return _Progress.of(await self._key_values.recall(KEY)).completed_at
 
     async def _resume_or_begin(self, *, restart: bool) -> None:
         token, began_at, adopt = self._progress.token, self._progress.began_at, str(self._adopt)
@@ -116,30 +116,30 @@ class Discovery:
             try:
                 await self._read(token)
             except RefusedError as error:
-                if self._progress.token != token:  # it was taken, and a later one was not
+                if self._progress.token != token:  # HeyGen accepted it and rejected a later token
                     raise
-                log.warning("discovery begins again", because=str(error))
+                log.warning("discovery restarted", because=str(error))
             else:
                 return
         self._progress = replace(self._progress, token=None, adopt=adopt, began_at=self._clock(), oldest=None)
         await self._read(None)
 
     async def _look_at_front(self, since: datetime) -> bool:
-        """Read what has come since then; True where that was the whole list."""
+        """Read the translations listed since then; True if that was the whole list."""
         now, horizon, walk = self._clock(), Horizon(since - OVERLAP), Walk(self._listing, self._clock)
         async for page in walk:
             await self._record(page)
             if horizon.is_passed(page):
                 self._progress = replace(self._progress, began_at=now)
                 return False
-            if not horizon.in_order:  # then new ones may stand anywhere, also in what is left to read
+            if not horizon.in_order:  # new translations may be anywhere, also in the rest of the list
                 return False
         if walk.cut is None:
             await self._complete()
         return walk.cut is None
 
     async def _read(self, token: str | None) -> None:
-        """Read from there to the end; after each page it is remembered where to go on."""
+        """Read from `token` to the end, and store the progress after each page."""
         walk = Walk(self._listing, self._clock, token)
         async for page in walk:
             await self._record(page)
@@ -151,47 +151,50 @@ class Discovery:
             await self._complete()
         else:
             await self._remember()
-            self._leave(walk.cut)
+            self._report_unread(walk.cut)
 
     async def _record(self, page: Page) -> None:
-        """One page in one transaction."""
-        records = [Record(observation=seen, adopt=self._takes(seen)) for seen in page.observations]
+        """Record one page in one transaction."""
+        records = [
+            Record(observation=observation, adopt=self._adopts(observation))
+            for observation in page.observations
+        ]
         results = await record_page(self._tracker, records, self._remember)
-        stored = [one for one in results if one is not None]
+        stored = [result for result in results if result is not None]
         known = self._report
         self._report = replace(
             known,
             listed=known.listed + len(records) + page.unreadable,
-            new=known.new + sum(one.is_new for one in stored),
-            bound=known.bound + sum(one.is_bound for one in stored),
-            changed=known.changed + sum(one.change is not None for one in stored),
+            new=known.new + sum(result.is_new for result in stored),
+            bound=known.bound + sum(result.is_bound for result in stored),
+            changed=known.changed + sum(result.change is not None for result in stored),
             failed=known.failed + page.unreadable + len(results) - len(stored),
             pages=known.pages + 1,
         )
-        self._told(self._report)
+        self._on_page(self._report)
 
-    def _takes(self, seen: Observation) -> bool:
-        return self._adopt.takes(seen) and not self._keep().is_past(seen, self._clock())
+    def _adopts(self, observation: Observation) -> bool:
+        return self._adopt.takes(observation) and not self._keep().is_past(observation, self._clock())
 
     async def _remember(self) -> None:
-        await self._key_values.remember(MEMORY, self._progress.as_json())
+        await self._key_values.remember(KEY, self._progress.as_json())
 
     async def _complete(self) -> None:
         self._progress = replace(self._progress, token=None, completed_at=self._clock())
         await self._remember()
 
-    def _leave(self, why: str) -> None:
-        """Say what is missing, as far as that can be known."""
+    def _report_unread(self, reason: str) -> None:
+        """Report which part of the list was not read, as far as it is known."""
         pages, oldest = self._report.pages, self._progress.oldest
         reached = f", which reached back to {oldest:%Y-%m-%d %H:%M} UTC" if oldest else ""
         where = f"what is listed after page {pages}{reached}" if pages else "the list"
-        self._report = replace(self._report, not_reached=f"{where}: {why}")
+        self._report = replace(self._report, not_reached=f"{where}: {reason}")
 
 
 class Sweeps:
-    """A sweep now and then: `interval` after the last that reached the end, soon after one that did not.
+    """Sweeps regularly: `interval` after a sweep that reached the end, SOON after one that did not.
 
-    An `interval` of None: none.
+    An `interval` of None means no sweeps.
     """
 
     def __init__(self, discovery: Discovery, interval: timedelta | None, clock: Clock) -> None:
@@ -200,7 +203,7 @@ class Sweeps:
         self.last: Report | None = None
 
     async def tick(self) -> None:
-        """Sweep when it is time; raises StoreError. It may be cancelled: the next one goes on from there."""
+        """Sweep if one is due; raises StoreError. May be cancelled: the next sweep resumes there."""
         if self._interval is None:
             return
         if self._due is None:
@@ -210,7 +213,7 @@ class Sweeps:
             await self._sweep(self._interval)
 
     def set_interval(self, interval: timedelta | None) -> None:
-        """Sweep at another interval from now on."""
+        """Set the interval between sweeps."""
         if interval != self._interval:
             self._interval, self._due = interval, None
 
@@ -218,11 +221,11 @@ class Sweeps:
         soon = min(interval, SOON)
         self._due = self._clock() + soon
         report = await self._discovery.sweep()
-        told_before = self.last is not None and self.last.not_reached is not None
+        was_interrupted = self.last is not None and self.last.not_reached is not None
         self.last = report
         if report.not_reached is None:
-            self._due = None  # the next tick knows when it ended, and which interval holds then
-        elif not told_before:
+            self._due = None  # the next tick computes it, with the interval of that time
+        elif not was_interrupted:
             log.warning(
                 "discovery interrupted", not_reached=report.not_reached, again_in=soon.total_seconds()
             )

@@ -1,4 +1,4 @@
-"""Looks after our webhook endpoint at HeyGen: registered, enabled, ours, and heard of."""
+"""Checks our webhook endpoint at HeyGen: registered, enabled, with our url, and sending."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -11,9 +11,9 @@ from tracker.errors import HeyGenError
 
 log = structlog.get_logger("tracker.webhooks")
 
-REMEMBERED = "webhook_endpoint"  # under this name it is remembered what was registered
+REGISTERED_KEY = "webhook_endpoint"  # the stored endpoint that was registered from here
 LATEST_ENDS = 20
-ENDS_THAT_TELL = 5  # fewer ends without a webhook may be chance
+SILENT_ENDS = 5  # fewer completions without a webhook may be chance
 
 ADVICE = {
     "endpoint_missing": "tracker webhook register",
@@ -26,7 +26,7 @@ ADVICE = {
 
 
 class Endpoint(Protocol):
-    """What HeyGen says of one registered endpoint; `lacks`: our events that it is not sent."""
+    """One endpoint registered at HeyGen; `lacks`: the events that it should get and does not."""
 
     @property
     def endpoint_id(self) -> str: ...
@@ -50,37 +50,39 @@ class EndpointList(Protocol):
 E = TypeVar("E", bound=Endpoint)
 
 
-def find_ours(endpoints: Sequence[E], remembered: Mapping[str, Any], url: str | None) -> E | None:
-    """Ours is the one that was registered from here, else the one that has our url."""
-    ours = next((one for one in endpoints if one.endpoint_id == remembered.get("endpoint_id")), None)
-    return ours or next((one for one in endpoints if _same(one.url, url or remembered.get("url"))), None)
+def find_ours(endpoints: Sequence[E], registered: Mapping[str, Any], url: str | None) -> E | None:
+    """Find our endpoint: the one registered from here, else the one with our url."""
+    endpoint_id, our_url = registered.get("endpoint_id"), url or registered.get("url")
+    by_id = (endpoint for endpoint in endpoints if endpoint.endpoint_id == endpoint_id)
+    by_url = (endpoint for endpoint in endpoints if _is_same_url(endpoint.url, our_url))
+    return next(by_id, None) or next(by_url, None)
 
 
-def endpoint_problems(ours: Endpoint | None, remembered: Mapping[str, Any], url: str | None) -> list[str]:
-    """What is wrong with our endpoint; nothing where none was ever meant to be."""
-    expected = url or remembered.get("url")
+def endpoint_problems(ours: Endpoint | None, registered: Mapping[str, Any], url: str | None) -> list[str]:
+    """List the problems of our endpoint; none if no endpoint is expected."""
+    expected = url or registered.get("url")
     if expected is None:
         return []
     if ours is None:
         return ["endpoint_missing"]
-    wrong = {
+    problems = {
         "endpoint_disabled": not ours.is_enabled,
-        "endpoint_elsewhere": not _same(ours.url, expected),
+        "endpoint_elsewhere": not _is_same_url(ours.url, expected),
         "endpoint_events": bool(ours.lacks),
     }
-    return [name for name, is_so in wrong.items() if is_so]
+    return [name for name, is_present in problems.items() if is_present]
 
 
 def is_silent(end_sources: Sequence[Source], *, heard: bool) -> bool:
-    """True where translations ended, no webhook was the first to tell of any of them, and none was `heard`.
+    """True if translations have ended, no webhook reported any of them first, and none was `heard` later.
 
-    One that comes after the poll tells nothing new, and is no silence.
+    A webhook that arrives after the poll changes nothing, but shows that webhooks arrive.
     """
-    return len(end_sources) >= ENDS_THAT_TELL and Source.WEBHOOK not in end_sources and not heard
+    return len(end_sources) >= SILENT_ENDS and Source.WEBHOOK not in end_sources and not heard
 
 
 async def silence_problems(store: Store, *, has_secret: bool) -> list[str]:
-    """Whether webhooks that could be verified stopped arriving. Raises StoreError."""
+    """List `webhooks_silent` if verifiable webhooks stopped arriving. Raises StoreError."""
     if not has_secret:
         return []
     sources = await store.recent_end_sources(LATEST_ENDS)
@@ -89,10 +91,10 @@ async def silence_problems(store: Store, *, has_secret: bool) -> list[str]:
 
 
 class EndpointCheck:
-    """Checks now and then; `problems` is the latest verdict, and the log tells each one's begin and end.
+    """Checks the endpoint; `problems` is the latest result, and the log says when each begins and ends.
 
-    `legacy` lists the v1 endpoints, asked where one of those is ours; `url` is where ours should point;
-    `has_secrets`: whether webhooks could be believed at all.
+    `legacy` lists the v1 endpoints, used if ours is one of them. `url` is where our endpoint should point.
+    `has_secrets`: whether webhooks can be verified at all.
     """
 
     def __init__(
@@ -109,41 +111,43 @@ class EndpointCheck:
         self._key_values, self._store = key_values, store
         self._url = url
         self._has_secrets = has_secrets
-        self._of_endpoint: list[str] = []
-        self._is_blind = False
+        self._endpoint_problems: list[str] = []
+        self._has_failed = False
         self.problems: tuple[str, ...] = ()
 
     async def check(self) -> None:
-        """Judge anew; what HeyGen does not answer stays as it was judged last. Raises StoreError."""
-        await self._look_at_endpoint()
+        """Check again; if HeyGen does not answer, its last result stays. Raises StoreError."""
+        await self._check_endpoint()
         silence = await silence_problems(self._store, has_secret=self._has_secrets())
-        self._tell((*self._of_endpoint, *silence))
+        self._report((*self._endpoint_problems, *silence))
 
-    async def _look_at_endpoint(self) -> None:
-        remembered: Mapping[str, Any] = await self._key_values.recall(REMEMBERED) or {}
-        if self._url is None and not remembered:
-            self._of_endpoint = []
+    async def _check_endpoint(self) -> None:
+        registered: Mapping[str, Any] = await self._key_values.recall(REGISTERED_KEY) or {}
+        if self._url is None and not registered:
+            self._endpoint_problems = []
             return
         try:
-            found = await (self._legacy if remembered.get("legacy") else self._endpoints).list()
+            endpoints = await (self._legacy if registered.get("legacy") else self._endpoints).list()
         except HeyGenError as error:
-            if not self._is_blind:
+            if not self._has_failed:
                 log.warning("webhook endpoint not checked", error=str(error))
-            self._is_blind = True
+            self._has_failed = True
             return
-        self._is_blind = False
-        self._of_endpoint = endpoint_problems(find_ours(found, remembered, self._url), remembered, self._url)
+        self._has_failed = False
+        self._endpoint_problems = endpoint_problems(
+            find_ours(endpoints, registered, self._url), registered, self._url
+        )
 
-    def _tell(self, problems: tuple[str, ...]) -> None:
+    def _report(self, problems: tuple[str, ...]) -> None:
         for problem in problems:
             if problem not in self.problems:
                 log.warning("webhook endpoint needs attention", problem=problem, advice=ADVICE[problem])
         for problem in self.problems:
             if problem not in problems:
-                log.info("webhook endpoint is well again", problem=problem)
+                log.info("webhook endpoint problem resolved", problem=problem)
         self.problems = problems
 
 
-def _same(one: str, other: str | None) -> bool:
-    """HeyGen may add or drop the last slash of a url."""
-    return other is not None and one.rstrip("/") == other.rstrip("/")
+def _is_same_url(url: str, other: str | None) -> bool:
+    """Compare urls without the last slash, which HeyGen may add or drop."""
+    return other is not None and url.rstrip("/") == other.rstrip("/")

@@ -1,4 +1,4 @@
-"""Walking through HeyGen's listings, whose end and order nobody promises."""
+"""Pagination of HeyGen's listings, whose end and order HeyGen does not guarantee."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -15,15 +15,15 @@ from tracker.tracking.recorder import Recorder
 log = structlog.get_logger("tracker.polling")
 
 MOST_PAGES = 10_000  # a million rows
-STALE_PAGES = 3  # in a row that bring nothing new
-OVERLAP = timedelta(minutes=10)  # how far HeyGen's order may be from that of its own times
+STALE_PAGES = 3  # in a row, without a new entry
+OVERLAP = timedelta(minutes=10)  # how far the listing's order may deviate from the order of its times
 
 
 class Walk:
-    """The pages of a listing, from `token` on; it raises HeyGenError where HeyGen does not answer.
+    """Iterates over the pages of a listing, from `token` on. Raises HeyGenError if HeyGen does not answer.
 
-    A listing may say for ever that there is more. `cut` says why the walk stopped before HeyGen said
-    that this is the end; `token` is that of the page to read next, None once there is none.
+    A broken listing may promise further pages for ever. `cut` says why the walk stopped before the end;
+    `token` is that of the next page, None after the last.
     """
 
     def __init__(self, listing: Listing, clock: Clock, token: str | None = None) -> None:
@@ -33,7 +33,7 @@ class Walk:
         self.ended = False
         self.cut: str | None = None
         self._tokens: set[str | None] = {None}
-        self._seen: set[int] = set()
+        self._keys: set[int] = set()
         self._stale = 0
 
     def __aiter__(self) -> Self:
@@ -45,44 +45,49 @@ class Walk:
         page = await self._listing.page(self.token, self._clock())
         self.pages += 1
         self._tokens.add(self.token)
-        self.cut = page.cut or self._doubt(page)
+        self.cut = page.cut or self._stop_reason(page)
         self.token = None if self.cut else page.next_token
         self.ended = self.token is None
         return page
 
-    def _doubt(self, page: Page) -> str | None:
-        """Why it makes no sense to go on, although HeyGen names a next page."""
-        self._stale = 0 if self._brings_news(page) else self._stale + 1
+    def _stop_reason(self, page: Page) -> str | None:
+        """Why to stop although HeyGen names a next page; None to continue."""
+        self._stale = 0 if self._has_news(page) else self._stale + 1
         if page.next_token is None:
             return None
         if page.next_token in self._tokens:
-            return "HeyGen repeats the token of a page that was read"
+            return "HeyGen repeats the token of an earlier page"
         if self._stale >= STALE_PAGES:
-            return f"HeyGen's last {STALE_PAGES} pages brought nothing new, and it promises more"
+            return f"HeyGen's last {STALE_PAGES} pages had nothing new, and it promises more"
         if self.pages >= MOST_PAGES:
             return f"HeyGen promises more after {MOST_PAGES} pages"
         return None
 
-    def _brings_news(self, page: Page) -> bool:
-        """Of what is none of ours, only the times are known."""
-        keys = {hash(key_of(one)) for one in page.observations}
+    def _has_news(self, page: Page) -> bool:
+        """Whether the page has an entry that no earlier page had. Ignored entries count by their times."""
+        keys = {hash(key_of(observation)) for observation in page.observations}
         if page.ignored:
             keys.add(hash(tuple(page.times)))
-        news = keys - self._seen
-        self._seen |= news
+        news = keys - self._keys
+        self._keys |= news
         return bool(news)
 
 
-def key_of(seen: Observation) -> tuple[object, ...]:
-    """What makes it the same word as another one of the same listing, read at another time."""
-    return seen.video_translate_id, seen.callback_id, seen.provider_status, seen.occurred_at
+def key_of(observation: Observation) -> tuple[object, ...]:
+    """The identity of an entry in its listing, whenever it is read."""
+    return (
+        observation.video_translate_id,
+        observation.callback_id,
+        observation.provider_status,
+        observation.occurred_at,
+    )
 
 
 class Horizon:
-    """Tells when a listing was read back to `boundary`, as far as its order can be trusted.
+    """Detects when a listing has been read back to `boundary`, as long as its order is reliable.
 
-    Newest first is the rule. Times that jump forward by more than OVERLAP, or none at all, end the
-    trust for good: then only the listing's own end counts.
+    Listings are usually newest first. If times are missing, or jump forward by more than OVERLAP, the
+    order is unreliable from then on, and only the end of the listing counts.
     """
 
     def __init__(self, boundary: datetime) -> None:
@@ -92,9 +97,9 @@ class Horizon:
         self._earliest: datetime | None = None
 
     def is_passed(self, page: Page) -> bool:
-        """True where this page lies wholly before the boundary, so that what follows does too.
+        """True if this whole page, and so every later page, is older than the boundary.
 
-        What follows may still be later by OVERLAP, so that `boundary` has to leave that much room.
+        Later pages may be newer by OVERLAP, so callers subtract OVERLAP from the boundary.
         """
         if not page.times:
             self.in_order = self.in_order and not page.observations
@@ -103,7 +108,7 @@ class Horizon:
             self._follow(time)
         first, earliest = self._first or page.times[0], self._earliest or page.times[0]
         self.in_order = self.in_order and page.times[-1] <= first
-        goes_back = earliest < first  # many of one moment tell nothing of the order
+        goes_back = earliest < first  # equal times prove no order
         return self.in_order and goes_back and max(page.times) < self.boundary
 
     def _follow(self, time: datetime) -> None:
@@ -115,10 +120,10 @@ class Horizon:
 async def record_page(
     tracker: Recorder, records: Sequence[Record], check: Callable[[], Awaitable[None]]
 ) -> list[RecordResult | None]:
-    """All in one transaction; where the store refuses that, one each, so that one cannot sink the others.
+    """Store all records in one transaction; if that fails, store each in its own.
 
-    None stands for one that the store refused. `check` writes what may be written at any time: it raises
-    StoreError where the database itself is the trouble.
+    Returns None for a record that could not be stored. `check` writes something harmless: it raises
+    StoreError if the database itself has failed.
     """
     if not records:
         return []
@@ -127,15 +132,19 @@ async def record_page(
     except Exception as error:
         await check()
         if len(records) == 1:
-            seen = records[0].observation
-            name, source = (seen.video_translate_id, seen.source) if seen else (None, None)
-            log.error("not stored", id=name, source=source, error=str(error))
+            observation = records[0].observation
+            log.error(
+                "not stored",
+                id=observation.video_translate_id if observation else None,
+                source=observation.source if observation else None,
+                error=str(error),
+            )
             return [None]
-    return [one for record in records for one in await record_page(tracker, [record], check)]
+    return [result for record in records for result in await record_page(tracker, [record], check)]
 
 
 def as_moment(text: object) -> datetime | None:
-    """A time that was remembered as text, else None."""
+    """Parse a stored time; None if it is not a time with a zone."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""One question to HeyGen, about one translation or many, and what it says of each."""
+"""Requests the status of one or many translations, and turns answers and errors into observations."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,27 +16,33 @@ log = structlog.get_logger("tracker.polling")
 
 
 async def observe(heygen: StatusSource | None, claims: Sequence[Claim], now: datetime) -> list[Observation]:
-    """What HeyGen says of each, or the problem in its way. Raises AccountError and RefusedError alone."""
+    """Return a status or a problem for each claim. Raises only AccountError and RefusedError."""
     ids = [claim.video_translate_id for claim in claims]
-    good = [one for one in ids if is_video_translate_id(one)]
-    invalid = Problem(ProblemKind.INVALID_ID, "HeyGen gives out no such id; it is never asked for")
+    valid_ids = [translation_id for translation_id in ids if is_video_translate_id(translation_id)]
+    invalid = Problem(ProblemKind.INVALID_ID, "not a valid id of HeyGen; not requested")
+    observations: dict[str | None, Observation] = {}
     try:
-        told = {one.video_translate_id: one for one in await _ask(heygen, good, now)}
+        answers = await _request(heygen, valid_ids, now)
+        observations = {answer.video_translate_id: answer for answer in answers}
         problem = invalid
     except NotFoundError as error:
-        told, problem = {}, Problem(ProblemKind.NOT_FOUND, str(error))
+        problem = Problem(ProblemKind.NOT_FOUND, str(error))
     except TransientError as error:
-        told, problem = {}, Problem(ProblemKind.UNREACHABLE, str(error))
+        problem = Problem(ProblemKind.UNREACHABLE, str(error))
     except (AccountError, RefusedError):
         raise
-    except Exception as error:  # a poison answer must not be asked for again at once
+    except Exception as error:  # counts as a failed poll: a poison answer must not be due again at once
         log.exception("poll failed", id=ids[0], count=len(ids))
-        told, problem = {}, Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
-    return [told.get(one) or _learnt_nothing(one, problem if one in good else invalid, now) for one in ids]
+        problem = Problem(ProblemKind.UNREACHABLE, f"unexpected: {type(error).__name__}")
+    return [
+        observations.get(translation_id)
+        or _failed(translation_id, problem if translation_id in valid_ids else invalid, now)
+        for translation_id in ids
+    ]
 
 
-async def _ask(heygen: StatusSource | None, ids: Sequence[str], now: datetime) -> list[Observation]:
-    """One question to HeyGen; one about a single translation brings its urls, too."""
+async def _request(heygen: StatusSource | None, ids: Sequence[str], now: datetime) -> list[Observation]:
+    """Send one request; a request for a single translation returns its urls too."""
     if not ids or heygen is None:
         return []
     if len(ids) == 1:
@@ -44,14 +50,14 @@ async def _ask(heygen: StatusSource | None, ids: Sequence[str], now: datetime) -
     return await heygen.fetch_many(ids, now)
 
 
-def _learnt_nothing(video_translate_id: str, problem: Problem, now: datetime) -> Observation:
+def _failed(video_translate_id: str, problem: Problem, now: datetime) -> Observation:
     return Observation(
         source=Source.POLL, observed_at=now, video_translate_id=video_translate_id, problem=problem
     )
 
 
-def questions(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:
-    """What is asked together: as many as fit into a bulk question, the others one by one."""
-    together = [claim for claim in claims if not claim.alone]
+def group_by_request(claims: Sequence[Claim], batch: int) -> Iterable[list[Claim]]:
+    """Group claims into requests: bulk requests of up to `batch`, and a request each for those `alone`."""
+    bulk = [claim for claim in claims if not claim.alone]
     yield from ([claim] for claim in claims if claim.alone)
-    yield from (together[start : start + batch] for start in range(0, len(together), batch))
+    yield from (bulk[start : start + batch] for start in range(0, len(bulk), batch))

@@ -1,4 +1,4 @@
-"""Renews links before they end, with what polling leaves of the rate limit."""
+"""Renews links before they expire, with the requests that polling leaves unused."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,10 @@ CAUSE = "always"
 
 
 class Renewals:
-    """One renewal after the other, each only while no poll waits for its turn.
+    """Renews links one after another, each only while no poll waits for the rate limiter.
 
-    `renew` asks about the translation that is due first, and gives None where none is. `is_idle`: nobody
-    waits for a turn to ask HeyGen. `renewed` and `failed` count.
+    `renew` polls the translation that is due first; it returns None if none is due. `is_idle`: no request
+    waits for the rate limiter. `renewed` and `failed` count renewals by cause.
     """
 
     def __init__(
@@ -35,25 +35,25 @@ class Renewals:
         self.is_on = is_on
 
     async def tick(self) -> None:
-        """Renew what is due, for ROUND_SECONDS at most. Raises StoreError."""
+        """Renew the links that are due, for ROUND_SECONDS at most. Raises StoreError."""
         loop = asyncio.get_running_loop()
         until = loop.time() + ROUND_SECONDS
         while self.is_on and self._is_idle() and loop.time() < until:
             try:
-                seen = await self._renew()
-            except HeyGenError as error:  # the account rests now, or the daemon ends
+                observation = await self._renew()
+            except HeyGenError as error:  # the account is paused now, or the daemon is stopping
                 self._failed(CAUSE)
                 log.info("link not renewed", cause=CAUSE, error=str(error))
                 return
-            if seen is None:
+            if observation is None:
                 return
-            self._count(seen)
+            self._count(observation)
 
-    def _count(self, seen: Observation) -> None:
-        if any(getattr(seen.details, kind.column) is not None for kind in LinkKind):
+    def _count(self, observation: Observation) -> None:
+        if any(getattr(observation.details, kind.column) is not None for kind in LinkKind):
             self._renewed(CAUSE)
-            log.debug("link renewed", id=seen.video_translate_id, cause=CAUSE)
+            log.debug("link renewed", id=observation.video_translate_id, cause=CAUSE)
             return
         self._failed(CAUSE)
-        error = str(seen.problem) if seen.problem else "HeyGen's answer has no link"
-        log.info("link not renewed", id=seen.video_translate_id, cause=CAUSE, error=error)
+        error = str(observation.problem) if observation.problem else "HeyGen's answer has no link"
+        log.info("link not renewed", id=observation.video_translate_id, cause=CAUSE, error=error)

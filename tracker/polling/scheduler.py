@@ -1,4 +1,4 @@
-"""APScheduler, and nothing else: it only ticks; what is due stands in the database."""
+"""APScheduler calls the ticks; what is due is in the database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ log = structlog.get_logger("tracker.polling")
 
 
 class Ticker:
-    """Calls coroutines at intervals; never two of the same at a time, and late ones once."""
+    """Calls coroutines at intervals: never the same twice at a time, and once after missed runs."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -23,15 +23,15 @@ class Ticker:
         self._running: set[asyncio.Task[None]] = set()
         self._errands: set[str] = set()
         self._failing: set[str] = set()
-        self._ends: dict[str, float] = {}  # by the loop's clock
+        self._ended_at: dict[str, float] = {}  # on the loop's clock
 
     def every(
         self, seconds: float, name: str, call: Callable[[], Awaitable[object]], *, errand: bool = False
     ) -> None:
         """Call `call` at once and then every `seconds`.
 
-        An `errand` may take long and come seldom, so that its silence means nothing, and a stop
-        does not wait for it: what it has begun is gone on with at the next start.
+        An `errand` may run long and seldom: the health check ignores it, and a stop cancels it. It resumes
+        after the next start.
         """
         if errand:
             self._errands.add(name)
@@ -49,7 +49,7 @@ class Ticker:
 
     def start(self) -> None:
         now = asyncio.get_running_loop().time()
-        self._ends = {job.id: now for job in self._scheduler.get_jobs() if job.id not in self._errands}
+        self._ended_at = {job.id: now for job in self._scheduler.get_jobs() if job.id not in self._errands}
         self._scheduler.start()
 
     @property
@@ -58,12 +58,12 @@ class Ticker:
 
     @property
     def silence(self) -> float:
-        """Seconds since the most silent one came to an end, well or not; the wall clock may jump."""
-        return asyncio.get_running_loop().time() - min(self._ends.values())
+        """The longest time since a tick last ended, in seconds, failed or not. Immune to clock changes."""
+        return asyncio.get_running_loop().time() - min(self._ended_at.values())
 
     async def stop(self, patience: float) -> None:
-        """Start nothing more; wait up to `patience` seconds for what is under way."""
-        if self.is_running:  # it may be what has died
+        """Start nothing more; wait up to `patience` seconds for running ticks."""
+        if self.is_running:  # the scheduler itself may have died
             self._scheduler.pause()
         for task in self._running:
             if task.get_name() in self._errands:
@@ -74,7 +74,7 @@ class Ticker:
             self._scheduler.shutdown(wait=False)
 
     async def _shielded(self, name: str, call: Callable[[], Awaitable[object]]) -> None:
-        """APScheduler cancels at shutdown what runs; a task of our own goes on to its end."""
+        """Run `call` in a task of our own, which APScheduler does not cancel at shutdown."""
         task = asyncio.create_task(self._guarded(name, call), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -82,7 +82,7 @@ class Ticker:
             await asyncio.shield(task)
 
     async def _guarded(self, name: str, call: Callable[[], Awaitable[object]]) -> None:
-        """One failure must not end the ticking: it is told once, and so is its end."""
+        """Keep ticking after a failure; log its begin and its end once."""
         try:
             await call()
         except StoreError as error:
@@ -95,8 +95,8 @@ class Ticker:
             self._failing.add(name)
         else:
             if name in self._failing:
-                log.warning("tick works again", tick=name)
+                log.warning("tick recovered", tick=name)
             self._failing.discard(name)
         finally:
             if name not in self._errands:
-                self._ends[name] = asyncio.get_running_loop().time()
+                self._ended_at[name] = asyncio.get_running_loop().time()

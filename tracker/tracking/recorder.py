@@ -7,9 +7,9 @@ from functools import partial
 
 import structlog
 
-from tracker.domain.capacity import CapacityPlan
 from tracker.domain.observation import Details, Observation
 from tracker.domain.outcome import determine_outcome
+from tracker.domain.polling_facts import PollingFacts
 from tracker.domain.ports import Figures, Store
 from tracker.domain.record import Record, RecordResult
 from tracker.domain.schedule import Schedule, Tempo, webhook_stretch
@@ -57,14 +57,14 @@ def poll_request(at: datetime, video_translate_id: str) -> Observation:
 class Recorder:
     """Records observations: `record` returns once they are committed."""
 
-    def __init__(self, store: Store, schedule: Schedule, figures: Figures) -> None:
+    def __init__(
+        self, store: Store, schedule: Schedule, figures: Figures, facts: PollingFacts | None = None
+    ) -> None:
         self._store = store
         self.schedule = schedule
         self._figures = figures
         self._completion_sources: deque[Source] = deque(maxlen=EVIDENCE)
-        self.unreported_ends = 0  # that a poll found before any webhook arrived
-        self.plan: CapacityPlan | None = None  # set by the capacity planner
-        self.is_doubted = False  # set by the poller: HeyGen knows none of the translations
+        self.facts = facts or PollingFacts()
         self._unknown_words: set[str] = set()
 
     @property
@@ -81,7 +81,7 @@ class Recorder:
     @property
     def tempo(self) -> Tempo:
         """The factors that currently lengthen the polling intervals."""
-        plan = self.plan
+        plan = self.facts.plan
         return Tempo(self.stretch, plan.young, plan.old) if plan else Tempo(self.stretch)
 
     async def remember_evidence(self) -> None:
@@ -113,7 +113,7 @@ class Recorder:
             self._report_change(observation, result, result.change)
         if result.attention is not None:
             # under doubt the poller logs one warning for all of them
-            is_doubtful = self.is_doubted and result.attention is Attention.NOT_FOUND
+            is_doubtful = self.facts.is_doubted and result.attention is Attention.NOT_FOUND
             write = log.debug if is_doubtful else log.warning
             write("translation needs attention", id=result.video_translate_id, attention=result.attention)
         if observation.status is None and observation.provider_status is not None:
@@ -122,7 +122,7 @@ class Recorder:
     def _report_change(self, observation: Observation, result: RecordResult, change: Change) -> None:
         if change.new.is_final and not change.old.is_final and observation.source in RACING:
             self._completion_sources.append(observation.source)
-            self.unreported_ends += observation.source is Source.POLL
+            self.facts.unreported_ends += observation.source is Source.POLL
         self._figures.changed(change.new, observation.source)
         since = result.finished_at or observation.observed_at
         lag = (result.recorded_at - since).total_seconds() if result.recorded_at else None

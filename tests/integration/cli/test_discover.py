@@ -109,10 +109,10 @@ def test_absent_keys_are_no_trouble(migrated: Program, simulator: SimulatorClien
 @pytest.mark.parametrize(
     ("oddity", "why"),
     [
-        ({"list_endless": True}, "brought nothing new"),
+        ({"list_endless": True}, "had nothing new"),
         ({"list_repeat_token": True}, "repeats the token"),
-        ({"list_empty_token": "null"}, "there is more, and not where"),
-        ({"list_empty_token": "empty"}, "there is more, and not where"),
+        ({"list_empty_token": "null"}, "promises another page but names no token"),
+        ({"list_empty_token": "empty"}, "promises another page but names no token"),
     ],
 )
 def test_a_list_that_does_not_end_well_is_read_as_far_as_it_goes(

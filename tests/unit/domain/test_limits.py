@@ -42,7 +42,9 @@ class Stage:
         figures = FakeFigures()
         tracker = Recorder(database.store, CADENCE, figures)
         asked = self.heygen if has_key else None
-        self.poller = Poller(database.store, tracker, asked, figures, self.clock, owner="tests", limits=PACE)
+        self.poller = Poller(
+            database.store, tracker, tracker.facts, asked, figures, self.clock, owner="tests", limits=PACE
+        )
 
     async def run_once(self) -> dict[str, int]:
         return dict(await self.poller.run_once())
@@ -78,7 +80,7 @@ async def test_polling_rests_as_long_as_the_new_cadence_says(database: Database)
     stage.heygen.every = KeyRejectedError("HTTP 401")
     stage.poller.set_limits(replace(PACE, schedule=Schedule(min_interval=timedelta(seconds=40))))
     await stage.run_once()
-    assert stage.poller.state.until == after(40)
+    assert stage.poller.gate.until == after(40)
 
 
 async def test_another_key_is_tried_at_once(database: Database) -> None:
@@ -92,7 +94,7 @@ async def test_another_key_is_tried_at_once(database: Database) -> None:
 
     stage.poller.try_account()
     stage.clock.advance(1)
-    assert (await stage.run_once(), stage.poller.state.paused) == ({"running": 1}, None)
+    assert (await stage.run_once(), stage.poller.gate.reason) == ({"running": 1}, None)
 
 
 async def test_another_key_does_not_end_a_rest_that_heygen_asked_for(database: Database) -> None:
@@ -103,7 +105,7 @@ async def test_another_key_does_not_end_a_rest_that_heygen_asked_for(database: D
     stage.poller.try_account()
     stage.clock.advance(1)
     assert await stage.run_once() == {}
-    assert stage.poller.state.paused == Reason.RATE_LIMITED
+    assert stage.poller.gate.reason == Reason.RATE_LIMITED
 
 
 async def test_polling_has_begun_once_the_store_was_asked(database: Database) -> None:

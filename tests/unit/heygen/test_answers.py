@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.builders import answer, payload
 from tests.unit.heygen.test_payloads import any_text, json_values
 from tracker.errors import HeyGenError, KeyRejectedError, NotFoundError, RateLimitedError, TransientError
-from tracker.heygen.answers import SHOWN, Answer
+from tracker.heygen.answers import MESSAGE_LENGTH, Answer
 
 
 def error(code: object = None, message: object = None) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def test_a_200_without_data_is_transient_and_says_why() -> None:
 def test_the_request_id_is_told_and_long_texts_are_cut() -> None:
     with pytest.raises(TransientError) as caught:
         answer({"error": "x" * 999}, 500, x_request_id="r" * 99).data()
-    assert str(caught.value) == f"HTTP 500 (request {'r' * 64}): {'x' * SHOWN}"
+    assert str(caught.value) == f"HTTP 500 (request {'r' * 64}): {'x' * MESSAGE_LENGTH}"
 
 
 @given(

@@ -660,7 +660,7 @@ async def test_what_is_left_out_or_not_found_is_a_problem_of_its_own(heygen: Hey
         ),
     )
     assert [str(one.problem) for one in seen] == [
-        "not_found: HeyGen's bulk answer leaves it out",
+        "not_found: HeyGen's bulk answer omits it",
         "not_found: HeyGen's bulk answer does not find it",
         "not_found: no such video",
         "None",
@@ -740,7 +740,7 @@ async def test_a_refused_bulk_question_is_told_once_and_the_next_ones_are_smalle
             assert opened.endpoint.batch_size == 10  # each counts by its own size
             with pytest.raises(RefusedError):
                 await opened.ask_many(*hundred[:10])
-        assert [(line["event"], line["log_level"]) for line in logs] == [("bulk question failed", "warning")]
+        assert [(line["event"], line["log_level"]) for line in logs] == [("bulk request failed", "warning")]
         assert (opened.endpoint.batch_size, opened.endpoint.api) == (1, "v3")
         assert (await opened.ask("a")).status is Status.RUNNING
 

@@ -12,7 +12,7 @@ from tests.unit.heygen.test_payloads import any_text, json_values
 from tracker.domain.observation import Details, Observation, ProblemKind
 from tracker.domain.status import Source, Status
 from tracker.errors import HeyGenError, NotFoundError, TransientError
-from tracker.heygen.v3 import next_token, not_told, read_page, read_status, read_statuses, status_path
+from tracker.heygen.v3 import next_token, read_page, read_status, read_statuses, status_path, without_status
 
 FULL = {
     "id": ID,
@@ -159,7 +159,7 @@ def test_a_row_that_comes_twice_counts_once_unless_it_contradicts_itself() -> No
 
 
 def test_what_is_left_out_is_a_problem_of_the_same_kind() -> None:
-    seen = not_told(ID, NOON, "left out")
+    seen = without_status(ID, NOON, "left out")
     assert (seen.video_translate_id, seen.observed_at, str(seen.problem)) == (ID, NOON, "not_found: left out")
 
 

@@ -53,6 +53,7 @@ class Statuses:
 def catch_up(house: House, statuses: Statuses | None = None, **more: Any) -> CatchUp:
     return CatchUp(
         house.tracker,
+        house.tracker.facts,
         house.store,
         house.listing,
         house.store,
@@ -214,7 +215,7 @@ async def test_a_log_that_promises_more_for_ever_moves_no_bookmark(house: House)
     report = await catch_up(house).run()
     assert (report.changed, report.reached) == (1, False)
     assert report.cut is not None
-    assert "brought nothing new" in report.cut
+    assert "had nothing new" in report.cut
     assert (await house.store.recall("catch_up"))["created_at"] == after(-HOUR).isoformat()
 
 
@@ -355,7 +356,7 @@ async def test_unreported_ends_make_it_run_ever_more_rarely_while_nothing_is_fou
     ran = []
     for second in range(1, 2000):
         house.clock.advance(1)
-        house.tracker.unreported_ends += 1
+        house.tracker.facts.unreported_ends += 1
         before = len(house.listing.asked)
         await catching.tick()
         if len(house.listing.asked) > before:
@@ -363,12 +364,12 @@ async def test_unreported_ends_make_it_run_ever_more_rarely_while_nothing_is_fou
     assert ran == [60, 180, 420, 900, 1860]
     await house.track("a")
     house.listing.of(page(logged("a", -1900)))
-    house.tracker.unreported_ends += 1
+    house.tracker.facts.unreported_ends += 1
     house.clock.advance(HOUR)
     await catching.tick()  # finds something: back to a minute
     assert house.statuses() == {"a": "success"}
     asked = len(house.listing.asked)
-    house.tracker.unreported_ends += 1
+    house.tracker.facts.unreported_ends += 1
     for seconds, more in ((59, 0), (1, 1)):
         house.clock.advance(seconds)
         await catching.tick()
@@ -378,9 +379,11 @@ async def test_unreported_ends_make_it_run_ever_more_rarely_while_nothing_is_fou
 async def test_an_end_found_while_the_log_is_read_is_a_cause_again(house: House) -> None:
     catching = catch_up(house)
     await catching.tick()
-    house.tracker.unreported_ends += 1
+    house.tracker.facts.unreported_ends += 1
     house.listing.before = lambda _token: setattr(
-        house.tracker, "unreported_ends", house.tracker.unreported_ends + (len(house.listing.asked) == 2)
+        house.tracker.facts,
+        "unreported_ends",
+        house.tracker.facts.unreported_ends + (len(house.listing.asked) == 2),
     )
     for _ in range(2):
         house.clock.advance(120)
@@ -405,7 +408,7 @@ async def test_an_account_without_a_log_is_told_once_and_asked_hourly(house: Hou
         await catching.tick()
     assert [one["event"] for one in told if one["log_level"] == "warning"] == [
         "event log not read",
-        "event log works again",
+        "event log readable again",
     ]
     assert told[0]["again_in"] == HOUR
 

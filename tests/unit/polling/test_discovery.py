@@ -59,7 +59,7 @@ async def test_a_sweep_changes_binds_and_adopts(house: House) -> None:
         page(listed("stranger", Status.FAILED, callback_id="order-9")),
     )
     told: list[int] = []
-    report = await discovery(house, told=lambda so_far: told.append(so_far.listed)).sweep()
+    report = await discovery(house, on_page=lambda so_far: told.append(so_far.listed)).sweep()
     assert report == Report(listed=3, new=1, bound=1, changed=3, pages=2)
     assert told == [2, 3]
     assert house.statuses() == {"known": "success", "named": "running", "stranger": "failed"}
@@ -233,7 +233,7 @@ async def test_a_token_that_heygen_no_longer_takes_makes_it_begin_again(house: H
         report = await discovery(house).sweep()
     assert report.not_reached is None
     assert house.listing.asked == [None, "fresh", "t1", None, "fresh"]
-    assert [one["because"] for one in told if one["event"] == "discovery begins again"] == [str(refused)]
+    assert [one["because"] for one in told if one["event"] == "discovery restarted"] == [str(refused)]
 
 
 async def test_a_token_refused_later_on_is_a_trouble_like_any_other(house: House) -> None:
@@ -348,7 +348,7 @@ async def test_a_list_that_promises_more_for_ever_is_left(house: House) -> None:
     report = await discovery(house).sweep()
     assert (report.new, report.pages) == (2, 1 + pagination.STALE_PAGES)
     assert report.not_reached is not None
-    assert "brought nothing new" in report.not_reached
+    assert "had nothing new" in report.not_reached
     house.listing.asked.clear()
     await discovery(house).sweep()
     assert house.listing.asked[0] is None  # where it goes on is not known
@@ -407,7 +407,7 @@ async def test_a_walk_ends_where_heygen_says_so() -> None:
 
 async def test_a_repeated_token_ends_it() -> None:
     read, cut = await walk(page(listed("a")), page(listed("b"), next_token="t1"))
-    assert (read, cut) == (2, "HeyGen repeats the token of a page that was read")
+    assert (read, cut) == (2, "HeyGen repeats the token of an earlier page")
 
 
 async def test_more_without_a_token_ends_it() -> None:

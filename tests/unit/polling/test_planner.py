@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.builders import URL, after, observation
 from tests.contract.openers import Database
 from tests.fakes import FakeFigures, FakeHeyGen
-from tracker.domain.capacity import CapacityPlan, plan
+from tracker.domain.capacity import CapacityPlan, plan_capacity
 from tracker.domain.record import Record
 from tracker.domain.schedule import Schedule, Tempo
 from tracker.domain.status import Source, Status
@@ -40,7 +40,13 @@ class Stage:
         self.store, self.clock = self.database.store, self.database.clock
         self.tracker = Recorder(self.store, CADENCE, FakeFigures())
         self.planner = Planner(
-            self.store, self.tracker, self.heygen, self.clock, schedule=CADENCE, rate_limit=1.0
+            self.store,
+            self.tracker,
+            self.tracker.facts,
+            self.heygen,
+            self.clock,
+            schedule=CADENCE,
+            rate_limit=1.0,
         )
 
     def track(self, young: int, old: int = 0) -> "Stage":
@@ -77,13 +83,13 @@ class Stage:
 
 
 BROKEN = ("max_staleness cannot be kept", "error")
-KEPT = ("max_staleness is kept again", "warning")
+KEPT = ("max_staleness can be kept", "warning")
 
 
 async def test_the_plan_is_made_of_what_is_open_and_what_may_be_asked(database: Database) -> None:
     stage = Stage(database).track(young=27, old=108)
     assert await stage.plan() == []
-    assert stage.tracker.plan == plan(CADENCE, 27, 108, 0.9)
+    assert stage.tracker.facts.plan == plan_capacity(CADENCE, 27, 108, 0.9)
     assert stage.tracker.tempo == Tempo(1.0, timedelta(seconds=54), timedelta(seconds=270))
 
 
@@ -91,20 +97,20 @@ async def test_bulk_questions_ask_about_many_and_leave_half_for_the_ends(databas
     stage = Stage(database).track(young=1000, old=100)
     stage.heygen.batch_size = 100
     assert await stage.plan() == []
-    assert stage.tracker.plan == plan(CADENCE, 1000, 100, 50.0)
+    assert stage.tracker.facts.plan == plan_capacity(CADENCE, 1000, 100, 50.0)
 
 
 async def test_it_plans_anew_every_ten_seconds_and_not_in_between(database: Database) -> None:
     stage = Stage(database).track(young=1)
     await stage.planner.tick()
-    first = stage.tracker.plan
+    first = stage.tracker.facts.plan
     stage.track(young=40)
     stage.clock.advance(PLAN_SECONDS - 0.1)
     await stage.planner.tick()
-    assert stage.tracker.plan is first
+    assert stage.tracker.facts.plan is first
     stage.clock.advance(0.1)
     await stage.planner.tick()
-    assert stage.tracker.plan == plan(CADENCE, 40, 0, 0.9)
+    assert stage.tracker.facts.plan == plan_capacity(CADENCE, 40, 0, 0.9)
 
 
 # What is told
@@ -183,7 +189,7 @@ async def test_where_trust_is_lost_what_is_open_is_asked_about_at_once(
         stage.wait_long()
         await stage.planner.tick()
     assert [(line["event"], line["stretch_before"], line["stretch"]) for line in logs] == [
-        ("webhooks are not trusted any more", 4.0, 1.0)
+        ("webhooks no longer reliable", 4.0, 1.0)
     ]
     assert not stage.was_hastened()
 
@@ -203,7 +209,7 @@ async def test_trust_that_is_remembered_from_the_last_run_can_be_lost(database: 
     await stage.tracker.remember_evidence()
     assert await stage.plan() == []
     await stage.end(Source.POLL)
-    assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
+    assert await stage.plan() == [("webhooks no longer reliable", "warning")]
 
 
 async def test_what_the_store_could_not_do_is_done_at_the_next_tick(database: Database) -> None:
@@ -217,7 +223,7 @@ async def test_what_the_store_could_not_do_is_done_at_the_next_tick(database: Da
             await stage.planner.tick()
         assert logs == []
     assert not stage.was_hastened()
-    assert await stage.plan() == [("webhooks are not trusted any more", "warning")]
+    assert await stage.plan() == [("webhooks no longer reliable", "warning")]
     assert stage.was_hastened()
 
 
@@ -229,6 +235,7 @@ async def test_without_a_catch_up_the_first_tick_brings_the_polls_forward(
     hasty = Planner(
         stage.store,
         stage.tracker,
+        stage.tracker.facts,
         stage.heygen,
         stage.clock,
         schedule=Schedule(),
@@ -245,7 +252,9 @@ async def test_without_a_catch_up_the_first_tick_brings_the_polls_forward(
 async def test_nothing_open_keeps_every_promise(database: Database) -> None:
     stage = Stage(database)
     await stage.plan()
-    assert stage.tracker.plan == CapacityPlan(timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True)
+    assert stage.tracker.facts.plan == CapacityPlan(
+        timedelta(0), timedelta(0), timedelta(seconds=54), is_kept=True
+    )
 
 
 async def test_another_rate_limit_is_planned_with_at_once(database: Database) -> None:
@@ -254,7 +263,7 @@ async def test_another_rate_limit_is_planned_with_at_once(database: Database) ->
     stage.wait_long()
     stage.planner.set_limits(CADENCE, 2.0)
     await stage.planner.tick()
-    assert stage.tracker.plan == plan(CADENCE, 27, 108, 1.8)
+    assert stage.tracker.facts.plan == plan_capacity(CADENCE, 27, 108, 1.8)
     assert not stage.was_hastened()
 
 
@@ -283,4 +292,4 @@ async def test_where_polls_may_come_sooner_now_they_do_at_once(
         await stage.planner.tick()
         hastened.append(stage.was_hastened())
     assert hastened == [hastens, False]
-    assert stage.tracker.plan == plan(schedule, 1, 0, 0.9)
+    assert stage.tracker.facts.plan == plan_capacity(schedule, 1, 0, 0.9)

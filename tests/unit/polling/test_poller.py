@@ -16,7 +16,6 @@ from tests.contract.openers import DISK_ERROR, Database
 from tests.contract.records import shown
 from tests.fakes import FakeFigures, FakeHeyGen
 from tracker.domain.limits import PollLimits
-from tracker.domain.poller_state import PollerState
 from tracker.domain.schedule import Schedule
 from tracker.domain.status import Status
 from tracker.errors import (
@@ -29,7 +28,7 @@ from tracker.errors import (
     TransientError,
 )
 from tracker.polling.gate import Reason
-from tracker.polling.poller import TOLD_ONE_BY_ONE, Poller
+from tracker.polling.poller import LOGGED_SINGLY, Poller
 from tracker.tracking.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +60,7 @@ class Stage:
         self.poller = Poller(
             store,
             self.tracker,
+            self.tracker.facts,
             self.heygen if self.has_key else None,
             self.figures,
             self.clock,
@@ -75,7 +75,7 @@ class Stage:
 
     def break_rules(self) -> None:
         """No answer can be judged, as a bug would have it: the plan that the rules look at is none."""
-        self.tracker.plan = object()  # type: ignore[assignment]
+        self.tracker.facts.plan = object()  # type: ignore[assignment]
 
     async def finish(self) -> None:
         """Wait until every question is answered, and the answer stored or given up."""
@@ -232,7 +232,11 @@ async def test_trouble_with_the_account_shuts_the_gate_and_fails_nothing(
     assert set(shown(database.rows(), "status", "poll_failures", "last_error")) == {("pending", 0, None)}
     assert database.claimed() == []
     assert [line["event"] for line in logs] == ["polling paused"]
-    assert stage.poller.state == PollerState(after(0), reason, after(15))
+    assert (stage.poller.last_tick, stage.poller.gate.reason, stage.poller.gate.until) == (
+        after(0),
+        reason,
+        after(15),
+    )
 
 
 async def test_one_probe_opens_it_again_and_everything_is_polled(database: Database) -> None:
@@ -254,7 +258,7 @@ async def test_one_probe_opens_it_again_and_everything_is_polled(database: Datab
     assert [(line["event"], line["after"]) for line in logs if line["log_level"] == "warning"] == [
         ("polling resumed", Reason.KEY_REJECTED)
     ]
-    assert stage.poller.state.paused is None
+    assert stage.poller.gate.reason is None
 
 
 async def test_a_probe_that_is_refused_keeps_it_shut_for_longer(database: Database) -> None:
@@ -268,7 +272,7 @@ async def test_a_probe_that_is_refused_keeps_it_shut_for_longer(database: Databa
         stage.clock.advance(29)
         assert await stage.run_once() == {}
     assert len(stage.heygen.asked) == refused + 1
-    assert stage.poller.state.until == after(45)
+    assert stage.poller.gate.until == after(45)
     assert [line["event"] for line in logs] == ["polling paused"]
 
 
@@ -280,7 +284,7 @@ async def test_a_probe_that_learns_not_found_shows_that_the_account_works(databa
         stage.clock.advance(15)
         stage.heygen.every = NotFoundError("HTTP 404")
         assert await stage.run_once() == {"not_found": 1}
-    assert stage.poller.state.paused is None
+    assert stage.poller.gate.reason is None
 
 
 @pytest.mark.parametrize("trouble", [TransientError("HTTP 502"), ZeroDivisionError()])
@@ -292,7 +296,7 @@ async def test_a_probe_that_reaches_nobody_shows_nothing(trouble: Exception, dat
         stage.clock.advance(15)
         stage.heygen.every = trouble
         assert await stage.run_once() == {"unreachable": 1}
-    assert stage.poller.state.paused is Reason.KEY_REJECTED
+    assert stage.poller.gate.reason is Reason.KEY_REJECTED
 
 
 async def test_retry_after_is_obeyed_for_the_whole_account(database: Database) -> None:
@@ -323,13 +327,13 @@ async def test_answers_to_questions_from_before_the_429_do_not_open_the_gate(dat
         stage.clock.advance(89)
         assert await stage.run_once() == {}
     assert "waiting" not in stage.heygen.asked
-    assert stage.poller.state.paused is Reason.RATE_LIMITED
+    assert stage.poller.gate.reason is Reason.RATE_LIMITED
 
 
 async def test_without_a_key_nothing_is_asked(database: Database) -> None:
     stage = Stage(database, has_key=False).track(ID)
     assert await stage.run_once() == {}
-    assert (stage.poller.state.paused, database.claimed()) == (Reason.NO_API_KEY, [])
+    assert (stage.poller.gate.reason, database.claimed()) == (Reason.NO_API_KEY, [])
 
 
 # Trouble with the store
@@ -339,9 +343,9 @@ async def test_a_store_that_cannot_be_reached_is_told_and_later_works_again(data
     stage = Stage(database).track(ID)
     with database.faults.failing(), pytest.raises(StoreError):
         await stage.poller.tick()
-    assert stage.poller.state.last_tick is None
+    assert stage.poller.last_tick is None
     assert await stage.run_once() == {"running": 1}
-    assert stage.poller.state.last_tick == after(0)
+    assert stage.poller.last_tick == after(0)
 
 
 @pytest.mark.parametrize("trouble", [DISK_ERROR, ZeroDivisionError("a bug")])
@@ -377,12 +381,12 @@ async def test_what_is_overdue_is_flagged_and_told(database: Database) -> None:
 
 
 async def test_of_very_many_only_some_are_told_one_by_one(database: Database) -> None:
-    stage = Stage(database).track(*(f"id-{number}" for number in range(TOLD_ONE_BY_ONE + 1)))
+    stage = Stage(database).track(*(f"id-{number}" for number in range(LOGGED_SINGLY + 1)))
     stage.clock.advance(CADENCE.overdue_after.total_seconds() + 1)
     with capture_logs() as logs:
         await stage.poller.flag_overdue()
-    assert len(logs) == TOLD_ONE_BY_ONE + 1
-    assert (logs[-1]["event"], logs[-1]["count"]) == ("more translations need attention", TOLD_ONE_BY_ONE + 1)
+    assert len(logs) == LOGGED_SINGLY + 1
+    assert (logs[-1]["event"], logs[-1]["count"]) == ("more translations need attention", LOGGED_SINGLY + 1)
 
 
 # The end
@@ -558,8 +562,8 @@ async def test_a_bulk_question_that_fails_is_noted_on_each_and_none_is_asked_abo
         assert await stage.run_once() == {}
     assert set(shown(database.rows(), "status", "last_error", "poll_failures")) == {("pending", told, 1)}
     assert database.claimed() == []
-    learnt_nothing = [line for line in logs if line["event"] == "poll learnt nothing"]
-    assert [(line["count"], line["problem"]) for line in learnt_nothing] == [(40, told)]
+    without_status = [line for line in logs if line["event"] == "poll returned no status"]
+    assert [(line["count"], line["problem"]) for line in without_status] == [(40, told)]
 
 
 async def test_a_refused_bulk_question_is_asked_one_by_one(
@@ -610,7 +614,7 @@ async def test_trouble_with_the_account_puts_every_one_of_a_bulk_question_off(
     stage.heygen.bulk_answer = error
     with capture_logs() as logs:
         outcomes = await stage.run_once()
-    until = stage.poller.state.until
+    until = stage.poller.gate.until
     assert sum(outcomes.values()) == 1
     assert [line["event"] for line in logs] == ["polling paused"]
     dues = Counter(row["next_poll_at"] for row in database.rows())
@@ -626,7 +630,7 @@ async def test_a_bulk_question_is_the_probe_that_opens_the_gate(database: Databa
         stage.clock.advance(15)
         stage.heygen.bulk_answer = None
         assert await stage.run_once() == {"running": 2}
-    assert stage.poller.state.paused is None
+    assert stage.poller.gate.reason is None
 
 
 async def test_stop_in_the_middle_of_a_bulk_question_gives_every_claim_back(database: Database) -> None:
@@ -664,7 +668,7 @@ async def test_that_heygen_knows_nothing_is_told_once_and_that_it_does_again_too
             await stage.run_once()
         stage.clock.advance(900)
         told.append([line["event"] for line in logs if line["log_level"] in ("error", "warning")])
-        told[-1] += [str(stage.poller.state.knows_translations)]
+        told[-1] += [str(not stage.tracker.facts.is_doubted)]
     raised = [one for one in told[1] if one != "translation needs attention"]
     assert told[0] == ["HeyGen knows none of the translations", "False"]
     assert raised == ["False"]
@@ -676,8 +680,8 @@ async def test_lost_ones_among_known_ones_raise_no_doubt(database: Database) -> 
     stage = in_bulk(database, *MANY[:30], heygen=FakeHeyGen(**lost))
     with capture_logs() as logs:
         assert await stage.run_once() == {"not_found": 20, "running": 10}
-    assert {line["event"] for line in logs} == {"status changed", "poll learnt nothing"}
-    assert stage.poller.state.knows_translations
+    assert {line["event"] for line in logs} == {"status changed", "poll returned no status"}
+    assert not stage.tracker.facts.is_doubted
 
 
 # Out of turn
@@ -699,7 +703,7 @@ async def test_an_ended_translation_is_asked_about_though_it_is_not_due(database
     assert stage.figures.polls == {"success": 1}
 
 
-async def test_nobody_asks_where_somebody_else_does_or_has_done_so(database: Database) -> None:
+async def test_ask_returns_none_while_another_poll_is_under_way_and_after_it(database: Database) -> None:
     stage = ended(Stage(database, concurrency=4))
     stage.heygen.gate = asyncio.Event()
     first = asyncio.create_task(stage.poller.ask(1, 0))
@@ -711,13 +715,11 @@ async def test_nobody_asks_where_somebody_else_does_or_has_done_so(database: Dat
     assert stage.heygen.asked == ["done"]
 
 
-async def test_an_account_that_rests_is_not_asked(database: Database) -> None:
+async def test_ask_raises_without_a_request_while_the_account_is_paused(database: Database) -> None:
     stage = ended(Stage(database, heygen=FakeHeyGen(done=RateLimitedError("HTTP 429", retry_after=60.0))))
     with pytest.raises(RateLimitedError):
         await stage.poller.ask(1, 0)
-    with pytest.raises(
-        AccountError, match="not asked until 12:01:00 UTC, for this account rests: rate_limited"
-    ):
+    with pytest.raises(AccountError, match="polling is paused until 12:01:00 UTC: rate_limited"):
         await stage.poller.ask(1, 0)
     assert stage.heygen.asked == ["done"]
     assert shown(database.rows(), "next_poll_at", "claimed_by") == [(None, None)]
@@ -725,24 +727,24 @@ async def test_an_account_that_rests_is_not_asked(database: Database) -> None:
     stage.clock.advance(61)  # then such a question may be the probe
     stage.heygen.answers.clear()
     assert await stage.poller.ask(1, 0) is not None
-    assert stage.poller.state.paused is None
+    assert stage.poller.gate.reason is None
 
 
-async def test_without_a_key_the_text_names_the_setting(database: Database) -> None:
+async def test_ask_without_an_api_key_names_the_setting(database: Database) -> None:
     stage = ended(Stage(database, has_key=False))
-    with pytest.raises(AccountError, match="without TRACKER_HEYGEN_API_KEY"):
+    with pytest.raises(AccountError, match="needs TRACKER_HEYGEN_API_KEY"):
         await stage.poller.ask(1, 0)
 
 
-async def test_a_poller_that_stops_asks_nothing_more_and_cuts_a_question_short(database: Database) -> None:
+async def test_stop_cancels_the_request_of_ask_and_refuses_more(database: Database) -> None:
     stage = ended(Stage(database))
     stage.heygen.gate = asyncio.Event()
     asking = asyncio.create_task(stage.poller.ask(1, 0))
     await stage.heygen.begun.wait()
     await stage.poller.stop(patience=0.0)
-    with pytest.raises(TransientError, match="cut short"):
+    with pytest.raises(TransientError, match="was cancelled; try again"):
         await asking
-    with pytest.raises(TransientError, match="being stopped"):
+    with pytest.raises(TransientError, match="tracker is stopping"):
         await stage.poller.ask(1, 0)
     assert (stage.heygen.asked, database.claimed()) == (["done"], [])
 
@@ -755,7 +757,7 @@ async def test_an_answer_that_cannot_be_stored_is_an_error_and_makes_nothing_due
             await stage.poller.ask(1, 0)
     database.change("done", claimed_by=None, claimed_until=None)
     stage.heygen.before_answering = lambda _: stage.break_rules()
-    with pytest.raises(TransientError, match="cut short"):
+    with pytest.raises(TransientError, match="was cancelled; try again"):
         await stage.poller.ask(1, 0)
     assert database.row("done")["next_poll_at"] is None
 

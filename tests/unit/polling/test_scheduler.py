@@ -190,5 +190,5 @@ async def test_a_failure_and_its_end_are_told_once(
         await work.until(ended=work.ended + 3)
     assert logs == [
         {"event": "tick failed", "log_level": "error", "tick": "work", **said},
-        {"event": "tick works again", "log_level": "warning", "tick": "work"},
+        {"event": "tick recovered", "log_level": "warning", "tick": "work"},
     ]

@@ -253,9 +253,9 @@ async def test_the_delivery_rate_is_that_of_the_latest_ends(tracker: Recorder, d
 
 async def test_completions_without_a_webhook_are_counted(tracker: Recorder, database: Database) -> None:
     await ends(tracker, database, Source.WEBHOOK, Source.EVENT_LOG)
-    assert tracker.unreported_ends == 0
+    assert tracker.facts.unreported_ends == 0
     await ends(tracker, database, Source.POLL, Source.POLL, Source.LIST)
-    assert tracker.unreported_ends == 2
+    assert tracker.facts.unreported_ends == 2
 
 
 @pytest.mark.parametrize("source", [Source.LIST, Source.EVENT_LOG, Source.MANUAL])
@@ -263,7 +263,7 @@ async def test_possibly_old_completions_are_no_evidence(
     tracker: Recorder, database: Database, source: Source
 ) -> None:
     await ends(tracker, database, *[Source.WEBHOOK] * 10, *[source] * 20)
-    assert (tracker.stretch, tracker.delivery_rate, tracker.unreported_ends) == (4.0, 1.0, 0)
+    assert (tracker.stretch, tracker.delivery_rate, tracker.facts.unreported_ends) == (4.0, 1.0, 0)
 
 
 async def test_settled_conflict_is_no_evidence(tracker: Recorder, database: Database) -> None:
@@ -272,7 +272,7 @@ async def test_settled_conflict_is_no_evidence(tracker: Recorder, database: Data
     [settled] = await tracker.record([Record(observation=poll(Status.FAILED, observed_at=after(1)))])
     assert settled.change is not None
     assert (settled.change.old, settled.change.new) == (Status.SUCCESS, Status.FAILED)
-    assert (tracker.stretch, tracker.unreported_ends) == (4.0, 0)
+    assert (tracker.stretch, tracker.facts.unreported_ends) == (4.0, 0)
 
 
 async def waited(tracker: Recorder, database: Database, age: float) -> float:
@@ -294,7 +294,7 @@ async def test_stretch_lengthens_the_next_interval(tracker: Recorder, database: 
 async def test_plan_lengthens_the_next_interval(tracker: Recorder, database: Database) -> None:
     assert tracker.tempo == Tempo(1.0)
     young, old = timedelta(seconds=100), timedelta(seconds=1000)
-    tracker.plan = CapacityPlan(young, old, young, is_kept=False)
+    tracker.facts.plan = CapacityPlan(young, old, young, is_kept=False)
     assert tracker.tempo == Tempo(1.0, young, old)
     assert await waited(tracker, database, age=60) == pytest.approx(100, rel=0.11)
     assert await waited(tracker, database, age=1800) == pytest.approx(1000, rel=0.11)
