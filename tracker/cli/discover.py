@@ -8,7 +8,8 @@ import typer
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
 from tracker.cli.services import with_services
 from tracker.daemon.database import clock
-from tracker.daemon.wiring import HeyGen, Services
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.wiring import Services
 from tracker.domain.adoption import Adoption
 from tracker.errors import InputError, SettingsError
 from tracker.heygen.listings import TranslationList

@@ -13,7 +13,8 @@ import typer
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
 from tracker.cli.services import with_services
 from tracker.cli.wait import Timeout, exit_code, follow, has_daemon
-from tracker.daemon.wiring import HeyGen, Services
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.wiring import Services
 from tracker.domain.status import Status
 from tracker.domain.submissions import Order, Submission, SubmissionState
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id

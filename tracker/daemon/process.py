@@ -13,18 +13,18 @@ from starlette.applications import Starlette
 
 from tracker.daemon.database import clock, open_database
 from tracker.daemon.health import Health
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.listeners import listeners_for, refuse_unguarded
+from tracker.daemon.reload import Reload
 from tracker.daemon.startup import Startup
 from tracker.daemon.systemd import Manager
-from tracker.daemon.wiring import HeyGen, Services, open_services
-from tracker.errors import SettingsError, TrackerError
+from tracker.daemon.wiring import Services, open_services
 from tracker.heygen import webhook_events
-from tracker.observability import logs
 from tracker.polling.scheduler import Ticker
-from tracker.settings import PREFIX, Address, Settings
+from tracker.settings import Settings
 from tracker.store.engine import Engines
 from tracker.store.process_lock import sole_runner
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.live_updates import LiveUpdates
 from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver
@@ -111,8 +111,8 @@ class Daemon:
     async def _serve(self, services: Services) -> None:
         """Everything between the store's opening and its closing."""
         live_updates = LiveUpdates(services.repository)
-        public = self._listeners("public", self._settings.listen)
-        admin = self._listeners("admin", self._settings.admin_listen)
+        public = listeners_for("public", self._settings.listen, self._inherited)
+        admin = listeners_for("admin", self._settings.admin_listen, self._inherited)
         servers = self._servers(services, live_updates, public, admin)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
@@ -130,7 +130,8 @@ class Daemon:
         await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
             await self._tell_up(services, servers, health)
-        reloads = asyncio.create_task(self._reload_at_will(services, health, live_updates, admin))
+        reload = Reload(services, health, live_updates, admin, self._manager)
+        reloads = asyncio.create_task(self._reload_on_request(reload), name="reload")
         await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
         for part in (watch, reloads):
             if part.done() and (error := part.exception()) is not None:
@@ -158,6 +159,13 @@ class Daemon:
         )
         if self._manager.is_there:  # only now: counting a large table takes its time
             await health.report_status()
+
+    async def _reload_on_request(self, reload: Reload) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            if self._read is not None:
+                await reload.run(self._read)
 
     async def _end(
         self,
@@ -198,43 +206,6 @@ class Daemon:
                 log.critical("a part died; stopping", part=self._failure)
                 self._stop.set()
 
-    # Reloading
-
-    async def _reload_at_will(
-        self, services: Services, health: Health, live_updates: LiveUpdates, admin: Sequence[socket.socket]
-    ) -> None:
-        while True:
-            await self._reload.wait()
-            self._reload.clear()
-            self._manager.reloading()
-            try:
-                await self._take_over(services, live_updates, admin)
-            except TrackerError as error:
-                log.error("settings not reloaded", error=str(error), advice="the old ones go on")
-                health.trouble = "settings not reloaded: a new value is wrong"
-            else:
-                health.trouble = None
-            if self._manager.is_there:
-                await health.report_status()
-            self._manager.ready()
-
-    async def _take_over(
-        self, services: Services, live_updates: LiveUpdates, admin: Sequence[socket.socket]
-    ) -> None:
-        """Read the settings anew and go on with what can change without a restart; raises SettingsError."""
-        if self._read is None:
-            return
-        reload = services.settings.reloaded(await asyncio.to_thread(self._read))
-        if reload.settings.admin_token is None:
-            self._check_open(admin)
-        services.adopt(reload.settings)
-        logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
-        if "admin_token" in reload.applied:
-            live_updates.end_streams()  # they were let in by the old one
-        log.info("settings reloaded", changed=_variables(reload.applied) or "none")
-        if reload.waiting:
-            log.warning("settings wait for a restart", changed=_variables(reload.waiting))
-
     # The listeners
 
     def _servers(
@@ -249,12 +220,6 @@ class Daemon:
             Server("webhooks", self._public_app(services), public, stop_seconds=half, keep_alive=False),
             Server("admin", self._admin_app(services, live_updates, admin), admin, stop_seconds=half),
         ]
-
-    def _listeners(self, name: str, address: Address) -> Sequence[socket.socket]:
-        """The sockets that systemd holds for us, else one of our own."""
-        if given := self._inherited.get(name):
-            return given
-        return [open_listener(host=address.host, port=address.port, path=address.path)]
 
     def _public_app(self, services: Services) -> Starlette:
         if not services.webhook_secrets.secrets():
@@ -278,7 +243,7 @@ class Daemon:
         self, services: Services, live_updates: LiveUpdates, listeners: Sequence[socket.socket]
     ) -> Starlette:
         if services.settings.admin_token is None:
-            self._check_open(listeners)
+            refuse_unguarded(listeners)
         admin = Admin(
             services.repository,
             services.tracker,
@@ -293,16 +258,3 @@ class Daemon:
             token=lambda: token.get_secret_value() if (token := services.settings.admin_token) else None,
             any_host=all(one.family == socket.AF_UNIX for one in listeners),
         )
-
-    def _check_open(self, listeners: Sequence[socket.socket]) -> None:
-        """Without a token only this machine may come, also where systemd opened it. Raises SettingsError."""
-        for one in listeners:
-            if not is_private(one):
-                raise SettingsError(
-                    f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(one)}; "
-                    "example: a long random word"
-                )
-
-
-def _variables(names: list[str]) -> str:
-    return ", ".join(f"{PREFIX}{name.upper()}" for name in names)
