@@ -31,17 +31,19 @@ def archive(
         list[str] | None,
         typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that has ever succeeded.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Download the files of all successful translations.")
+    ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what is archived: it replaces what is there.")
+        bool, typer.Option("--again", help="Download archived files again and replace them.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop after this time.")
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the files of finished translations. Exit code 0: all are there, 1: some are not, 4: time-out."""
+    """Download files to the archive. Exit code 0: all are archived, 1: some are missing, 4: time-out."""
     if bool(ids) == everything:
         raise InputError("name translations, or all with --all: tracker archive 7544...-es")
     if again and everything:

@@ -21,15 +21,17 @@ SHOWN = 20  # changed texts that people are shown
 
 To = Annotated[
     str,
-    typer.Option("--to", metavar="URL", help="The empty database to copy into; -: read it from stdin."),
+    typer.Option(
+        "--to", metavar="URL", help="URL of the empty target database; - reads it from standard input."
+    ),
 ]
 
 
 def copy_database(to: To, config: Config = None, as_json: AsJson = False) -> None:
-    """Copy every row of the settings' database into another one: SQLite to PostgreSQL, or back.
+    """Copy all rows to another database, for example from SQLite to PostgreSQL.
 
-    The target must be empty; its tables are made where there are none. All is copied and compared in one
-    transaction: what ends it early leaves the target empty.
+    The target must be empty; missing tables are created. The copy is one transaction and is verified: if it
+    fails or is interrupted, the target stays empty.
     """
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")

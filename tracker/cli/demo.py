@@ -34,13 +34,13 @@ ROWS = """
 
 def demo(
     directory: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where the database and the logs are put.")
+        Path, typer.Option(metavar="FOLDER", help="Folder for the database and the logs.")
     ] = Path(".demo"),
     as_json: AsJson = False,
 ) -> None:
-    """See it work, without an API key: translations that end while webhooks are lost, late and doubled.
+    """Track twelve simulated translations while webhooks are lost, late or sent twice; no API key needed.
 
-    Exit code 0 when every translation came out as the look-alike says, else 1.
+    Exit code 0: every row has the right status, 1: a row is wrong.
     """
     database = _fresh(directory)
     view = LiveTable() if sys.stdout.isatty() and not as_json else PlainLines(silent=as_json)

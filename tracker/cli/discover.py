@@ -23,19 +23,21 @@ def discover(
         str | None,
         typer.Option(
             metavar="all|none|prefix:TEXT",
-            help="Which translations to track that nobody registered: none, all, or prefix:TEXT for those "
-            "whose callback_id begins with TEXT.",
-            show_default="the setting discover_adopt",
+            help="Which untracked translations to start tracking: none, all, or those whose callback_id "
+            "begins with TEXT.",
+            show_default="TRACKER_DISCOVER_ADOPT",
         ),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget where an earlier run stopped.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start at the first page, not where an earlier run stopped.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Page through HeyGen's list of your translations: update, bind and adopt them.
+    """Read HeyGen's list of your translations: update tracked ones and adopt new ones.
 
-    Rows that have only a callback_id get their id. A run that was interrupted goes on where it stopped, as
-    long as --adopt is the same.
+    Rows that have only a callback_id get their video_translate_id. An interrupted run continues where it
+    stopped if --adopt is the same.
     """
     given = _parsed(adopt) if adopt is not None else None
 

@@ -15,15 +15,13 @@ from tracker.store.schema import plan as migration_plan
 
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="REVISION", help="Go up or down to this revision; for a rollback."),
+    typer.Option("--to", metavar="REVISION", help="Upgrade or downgrade to this revision."),
 ]
-Plan = Annotated[
-    bool, typer.Option("--plan", help="Print what would run, as SQL of this database; run nothing.")
-]
+Plan = Annotated[bool, typer.Option("--plan", help="Print the SQL of the migrations; run nothing.")]
 
 
 def migrate(config: Config = None, to: To = None, plan: Plan = False, as_json: AsJson = False) -> None:
-    """Bring the database's schema up to date, or to the one of an older version."""
+    """Upgrade the database schema, or downgrade it for an older version of tracker."""
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")
     engines = open_database(loaded.settings)

@@ -19,9 +19,9 @@ log = structlog.get_logger("tracker.daemon")
 
 
 def run(config: Config = None, as_json: AsJson = False) -> None:
-    """Run the daemon: receive webhooks, poll what is due, until SIGTERM.
+    """Run the daemon: receive webhooks and poll HeyGen until SIGTERM.
 
-    SQLite is migrated at the start. --json logs JSON lines.
+    A SQLite database is migrated at startup. With --json, log events are JSON lines.
     """
     if not systemd.writes_to_journal(os.environ):
         raise typer.Exit(_run(config, as_json=as_json))

@@ -34,41 +34,44 @@ LONGEST_STOP = 5.0
 
 def submit(
     video_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where HeyGen finds the video.")
+        str | None, typer.Option(metavar="URL", help="URL of the video to translate.")
     ] = None,
     asset_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="An asset uploaded to HeyGen (v3 only).")
+        str | None,
+        typer.Option(metavar="ID", help="Id of a video uploaded to HeyGen as an asset (API v3 only)."),
     ] = None,
     proofread_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Generate from this proofread.")
+        str | None,
+        typer.Option(metavar="ID", help="Id of a HeyGen proofread to generate the translation from."),
     ] = None,
     language: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="LANGUAGE...", help="Translate into this language; repeatable.", show_default=False
+            metavar="LANGUAGE...", help="Target language, as HeyGen names it; repeatable.", show_default=False
         ),
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Title of the translations.")] = None,
     callback_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Your own id of these translations; one is made up without it."),
+        typer.Option(metavar="ID", help="Your own id for these translations.  \\[default: a generated id]"),
     ] = None,
     field: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="A further field of the request; JSON, else text; repeatable."
+            metavar="NAME=VALUE",
+            help="Another field of HeyGen's request; the value is JSON or plain text; repeatable.",
         ),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all have ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all translations have finished.")] = False,
     timeout: Timeout = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create translations, one per language, and track them.
+    """Create translations at HeyGen, one per language, and track them.
 
-    They are stored before HeyGen is asked. Where no answer comes, `tracker run` finds out what
-    happened; nothing is created twice. Exit code 0: created (with --wait: all succeeded), 1: refused,
-    not known yet or failed, 4: time-out of --wait.
+    The request is stored before it is sent. If HeyGen does not answer, `tracker run` finds out whether the
+    translations exist; none is created twice. Exit code 0: created (with --wait: all succeeded), 1: refused,
+    result unknown or translation failed, 4: --wait timed out.
     """
     if timeout is not None and not wait:
         raise InputError("--timeout: needs --wait; add it, or leave --timeout out")

@@ -25,16 +25,16 @@ Ids = Annotated[
 def add(
     ids: Ids = None,
     callback_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Your own id of these translations.")
+        str | None, typer.Option(metavar="ID", help="Your own id for these translations.")
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Title of the translations.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Track translations; known ones only get their blanks filled.
+    """Track translations that exist at HeyGen; for tracked ones, only empty fields are set.
 
-    Without IDs (or with -) they are read from standard input: one per line, or CSV or JSON lines with
-    video_translate_id, callback_id and title. --callback-id alone tracks what HeyGen has yet to name.
+    Without IDs (or with -), read them from standard input: one id per line, or CSV or JSON lines with
+    video_translate_id, callback_id and title. Use --callback-id alone if the id is not known yet.
     """
     entries: list[tuple[str, dict[str, str | None]]]
     if ids == ["-"] or (not ids and callback_id is None):
@@ -85,7 +85,7 @@ async def _add(
 
 
 def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Poll once, now, what is due (or the named translations), just as the daemon does."""
+    """Poll all due translations, or the named ones, once."""
 
     async def work(services: Services) -> tuple[dict[str, int], str | None]:
         if services.poller.state.paused:
@@ -110,7 +110,7 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
 
 
 def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = False) -> None:
-    """Open a translation again that has ended; it is polled at once."""
+    """Reset a finished translation to pending; it is polled immediately."""
 
     async def work(services: Services) -> dict[str, Any]:
         row = await find(services.repository, video_translate_id)

@@ -46,13 +46,17 @@ RESTART = "systemctl restart tracker.service"
 RESTART_SOCKETS = "systemctl restart tracker.socket tracker.service"  # PartOf= brings the admin socket
 UP_TO_DATE = f"the units are up to date; a new version of tracker is taken up by: {RESTART}"
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where systemd looks for units.")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write the units to.")]
 Print = Annotated[
-    str | None, typer.Option("--print", metavar="NAME", help=f"Print one of {', '.join(FILES)}.")
+    str | None,
+    typer.Option("--print", metavar="NAME", help=f"Print one file and write nothing: {', '.join(FILES)}."),
 ]
 Several = Annotated[
     bool,
-    typer.Option("--several", help="Templates for several trackers on one PostgreSQL, tracker@1 and so on."),
+    typer.Option(
+        "--several",
+        help="Write templates (tracker@1, tracker@2, ...) for several trackers on one PostgreSQL.",
+    ),
 ]
 
 
@@ -62,7 +66,7 @@ def units(
     show: Print = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the systemd units of this installation, and say what to do next."""
+    """Write systemd units for this installation and print the next commands."""
     program = this_program()
     if show is not None:
         text = shipped(show, program)

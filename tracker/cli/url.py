@@ -13,12 +13,14 @@ from tracker.errors import InputError, LinkEndedError, NotFoundError, TrackerErr
 
 
 def url(
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.")],
-    kind: Annotated[LinkKind, typer.Option(help="Which file.")] = LinkKind.VIDEO,
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)
+    ],
+    kind: Annotated[LinkKind, typer.Option(help="The file to link to.")] = LinkKind.VIDEO,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a link to the result that works for an hour at least, and nothing else."""
+    """Print a download link to a translated file, valid for at least an hour."""
     found = with_services(config, lambda services: _find(services, ids, kind))
     links = {name: link for name, link in found.items() if isinstance(link, Link)}
     if as_json:

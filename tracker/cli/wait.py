@@ -20,7 +20,9 @@ LOOK_SECONDS = 2.0  # without any news: an id may have become known, and news ma
 STEPS = {Status.PENDING: 0, Status.RUNNING: 1, Status.SUCCESS: 2, Status.FAILED: 2}
 
 Row = dict[str, Any]
-Timeout = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")]
+Timeout = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after this time.")
+]
 
 
 def wait(
@@ -31,7 +33,7 @@ def wait(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until translations have ended. Exit code 0: all succeeded, 1: any failed, 4: time-out."""
+    """Wait until translations have finished. Exit code 0: all succeeded, 1: any failed, 4: time-out."""
     wanted = list(dict.fromkeys(ids))
     alone = has_daemon(config) is False
 

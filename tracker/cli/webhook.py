@@ -12,12 +12,13 @@ from tracker.cli.webhook_registration import NAME, Done, RequestHandler
 from tracker.daemon.wiring import Services
 from tracker.polling.endpoint_check import ADVICE
 
-HELP = "Look after our webhook endpoint at HeyGen, and its secrets."
+HELP = "Manage this tracker's webhook endpoint at HeyGen and its secrets."
 
 EndpointId = Annotated[
-    str | None, typer.Argument(metavar="ENDPOINT_ID", help="HeyGen's id of it.  \\[default: ours]")
+    str | None,
+    typer.Argument(metavar="ENDPOINT_ID", help="HeyGen's id of the endpoint.  \\[default: this tracker's]"),
 ]
-Legacy = Annotated[bool, typer.Option("--legacy", help="HeyGen's v1 endpoints in the place of v3's.")]
+Legacy = Annotated[bool, typer.Option("--legacy", help="Use HeyGen's v1 endpoint API, not v3.")]
 ENDPOINT_COLUMNS = {
     "endpoint": "endpoint_id",
     "url": "url",
@@ -38,19 +39,21 @@ SECRET_COLUMNS = {
 def register(
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where HeyGen reaches us.  \\[default: TRACKER_WEBHOOK_URL]"),
+        typer.Option(
+            metavar="URL", help="Public URL of this tracker's webhooks.  \\[default: TRACKER_WEBHOOK_URL]"
+        ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"What the secret is called here.  \\[default: {NAME}]"),
+        typer.Option(metavar="NAME", help=f"Name to store the secret under.  \\[default: {NAME}]"),
     ] = None,
     legacy: Legacy = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have HeyGen call our url when a translation ends; repairs what is registered already.
+    """Register this tracker's webhook URL at HeyGen, or repair its registration.
 
-    The secret goes to TRACKER_WEBHOOK_SECRETS_FILE; without one it is printed, this once.
+    The secret is stored in TRACKER_WEBHOOK_SECRETS_FILE; without that setting it is printed once.
     """
 
     async def work(services: Services) -> Done:
@@ -63,7 +66,7 @@ def register(
 
 
 def status(config: Config = None, as_json: AsJson = False) -> None:
-    """Show the endpoints at HeyGen, our secrets and their use; exit code 1 where something is wrong."""
+    """Show the endpoints at HeyGen and the known secrets. Exit code 1: there is a problem."""
 
     async def work(services: Services) -> dict[str, Any]:
         return await RequestHandler(services).status()
@@ -77,9 +80,9 @@ def status(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Have HeyGen make a new secret; the previous one is accepted for 24 hours more.
+    """Replace the secret of an endpoint; the previous secret stays valid for 24 hours.
 
-    A running daemon takes up the new one by itself where TRACKER_WEBHOOK_SECRETS_FILE keeps it.
+    With TRACKER_WEBHOOK_SECRETS_FILE, a running daemon picks up the new secret.
     """
 
     async def work(services: Services) -> Done:
@@ -92,7 +95,7 @@ def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJso
 def remove(
     endpoint_id: EndpointId = None, legacy: Legacy = False, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """Have HeyGen call an endpoint no more; its secret is accepted for 24 hours more."""
+    """Remove an endpoint at HeyGen; its secret stays valid for 24 hours."""
 
     async def work(services: Services) -> Done:
         return await RequestHandler(services).remove(endpoint_id, legacy=legacy)
