@@ -119,7 +119,7 @@ def _print(copied: Copied, kinds: list[str], *, as_json: bool) -> None:
         {"table": "table", "rows": "rows"},
     )
     out.print(
-        f"copied from {kinds[0]} to {kinds[1]}, and compared; now set TRACKER_DATABASE_URL to the target"
+        f"copied from {kinds[0]} to {kinds[1]} and verified; now set TRACKER_DATABASE_URL to the target"
     )
     _warn(copied)
 
@@ -129,8 +129,8 @@ def _warn(copied: Copied) -> None:
     if not copied.mended_count:
         return
     err.print(
-        f"[yellow]warning:[/] {copied.mended_count} texts held what the target cannot hold (NUL, or bytes "
-        "that are no text); \ufffd stands there now:"
+        f"[yellow]warning:[/] {copied.mended_count} texts had characters that the target cannot store (NUL "
+        "or invalid bytes); they were replaced by \ufffd:"
     )
     for one in copied.mended[:SHOWN]:
         err.print(f"  {one.table}, row {shown(one.row)}: {one.column}")

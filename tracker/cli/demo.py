@@ -47,8 +47,8 @@ def demo(
     with _simulator(directory) as client, _daemon(directory, database, client.base_url) as (webhooks, admin):
         if not as_json:
             out.print(
-                f"A HeyGen look-alike listens on {client.base_url}, the tracker on {webhooks}.\n"
-                f"Watch its dashboard meanwhile: {admin}\n"
+                f"The HeyGen simulator listens on {client.base_url}, the tracker on {webhooks}.\n"
+                f"Dashboard: {admin}\n"
             )
         client.set_webhook(f"{webhooks}/webhooks/heygen", SECRET)
         with view:
@@ -141,7 +141,7 @@ def _daemon(directory: Path, database: Path, heygen: str) -> Iterator[tuple[str,
         event = _first_event(process, log, "tracker is up")
         yield event["webhooks"], event["admin"]
     if process.returncode != 0:
-        raise TrackerError(f"the daemon ended with {process.returncode}; see {log}")
+        raise TrackerError(f"the daemon exited with code {process.returncode}; see {log}")
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def _process(arguments: list[str], log: Path, settings: dict[str, str]) -> Itera
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            err.print(f"[red]error:[/] it did not stop: tracker {' '.join(arguments)}")
+            err.print(f"[red]error:[/] `tracker {' '.join(arguments)}` did not stop and was killed")
 
 
 def _first_event(process: subprocess.Popen[bytes], log: Path, name: str) -> dict[str, Any]:
@@ -178,4 +178,4 @@ def _first_event(process: subprocess.Popen[bytes], log: Path, name: str) -> dict
             if event.get("event") == name:
                 return dict(event)
         time.sleep(LOOK_SECONDS / 4)
-    raise ListenError(f"it did not start; its log says:\n{log.read_text()[-2000:]}")
+    raise ListenError(f"the process did not start; its log:\n{log.read_text()[-2000:]}")

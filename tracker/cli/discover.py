@@ -60,7 +60,7 @@ def discover(
     if report.not_reached is not None:
         err.print("[red]error:[/] not reached: ", end="")
         err.print(report.not_reached, markup=False)
-        err.print("`tracker discover` takes it up again")
+        err.print("run `tracker discover` again to continue")
     if report.failed:
         err.print(f"[red]error:[/] {report.failed} listed translations could not be read or stored")
     if report.not_reached is not None or report.failed:
@@ -76,9 +76,9 @@ def _parsed(adopt: str) -> Adoption:
 
 def _heygen(services: Services) -> HeyGen:
     if services.heygen is None:
-        raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to discover; example: your-key")
+        raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to discover; example: your-key")
     if services.settings.heygen_api == "v2":
-        raise SettingsError("TRACKER_HEYGEN_API: is v2, and only v3 has a list; example: auto")
+        raise SettingsError("TRACKER_HEYGEN_API: is v2, which has no list of translations; example: auto")
     return services.heygen
 
 

@@ -84,11 +84,11 @@ def show(video_translate_id: Id, config: Config = None, as_json: AsJson = False)
             changes, {name: name for name in ("old_status", "new_status", "source", "observed_at", "note")}
         )
     else:
-        out.print("its status has not changed yet")
+        out.print("no status changes yet")
 
 
 async def find(repository: Repository, video_translate_id: str) -> dict[str, Any]:
     """Its row; raises InputError where it is not tracked."""
     if not (rows := await repository.find([video_translate_id])):
-        raise InputError(f"{video_translate_id[:80]!r} is not tracked; tracker add starts it")
+        raise InputError(f"{video_translate_id[:80]!r} is not tracked; track it with `tracker add`")
     return rows[0]

@@ -101,7 +101,7 @@ async def _create(
     as_json: bool,
 ) -> Exit:
     if services.heygen is None:
-        raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to submit; example: your-key")
+        raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to submit; example: your-key")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(services.heygen.submissions.stop, LONGEST_STOP)  # after Ctrl-C, too
         known = await services.heygen.submissions.submit(order)
@@ -140,11 +140,11 @@ def read_fields(given: list[str]) -> dict[str, Any]:
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise InputError(f"--field {name[:80]!r}: is no NAME=VALUE; example: --field speaker_num=2")
+            raise InputError(f"--field {name[:80]!r}: is not NAME=VALUE; example: --field speaker_num=2")
         if name in FLAGS:
-            raise InputError(f"--field {name}: has a flag of its own: use {FLAGS[name]}")
+            raise InputError(f"--field {name}: use the option {FLAGS[name]}")
         if name in fields:
-            raise InputError(f"--field {name}: is named twice; once is enough")
+            raise InputError(f"--field {name}: appears twice; remove one")
         _check_text("--field", one)
         fields[name] = _json_or_text(value)
     return fields
@@ -164,9 +164,9 @@ def check(order: Order) -> None:
     """Raise InputError for what HeyGen could not be asked."""
     named = [order.video_url, order.asset_id, order.proofread_id]
     if sum(one is not None for one in named) != 1:
-        raise InputError("name one of --video-url, --asset-id and --proofread-id; they exclude each other")
+        raise InputError("use exactly one of --video-url, --asset-id and --proofread-id")
     if order.video_url is not None and not _is_web_address(order.video_url):
-        raise InputError("--video-url: is no http or https address; example: https://example.com/talk.mp4")
+        raise InputError("--video-url: is not an http or https URL; example: https://example.com/talk.mp4")
     for flag, one in (("--asset-id", order.asset_id), ("--proofread-id", order.proofread_id)):
         if one is not None and not is_video_translate_id(one):
             raise InputError(f"{flag} {one[:80]!r}: HeyGen's ids have 1 to 255 of A-Z a-z 0-9 _ -")
@@ -180,14 +180,14 @@ def _check_languages(order: Order) -> None:
     if order.proofread_id is not None:
         given = [("--language", order.languages), ("--title", order.title)]
         for flag in (flag for flag, value in given if value):
-            raise InputError(f"{flag}: the proofread has its own; leave it out")
+            raise InputError(f"{flag}: cannot be used with --proofread-id; leave it out")
         return
     if not order.languages:
         raise InputError('--language: name at least one; example: --language "Spanish (Spain)"')
     for one in order.languages:
         _check_text("--language", one)
         if order.languages.count(one) > 1:
-            raise InputError(f"--language {one[:80]!r}: is named twice; once is enough")
+            raise InputError(f"--language {one[:80]!r}: appears twice; remove one")
 
 
 def _check_text(flag: str, text: str) -> None:
@@ -265,11 +265,11 @@ def _trouble(known: Submission) -> str | None:
         case SubmissionState.REFUSED:
             return f"HeyGen refused it: {known.error}"
         case SubmissionState.PLANNED:
-            return f"HeyGen has not got it: {known.error}; it is kept, and `tracker run` sends it again"
+            return f"not sent yet: {known.error}; the request is stored and `tracker run` will retry"
         case SubmissionState.SENT:
             return (
-                f"it is not known whether HeyGen received it: {known.error or 'no answer yet'}; its "
-                "translations are kept, and `tracker run` finds out: do not submit it again"
+                f"unknown whether HeyGen received the request: {known.error or 'no answer yet'}; "
+                "`tracker run` will find out; do not submit it again"
             )
     return known.error
 

@@ -89,7 +89,7 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
 
     async def work(services: Services) -> tuple[dict[str, int], str | None]:
         if services.poller.state.paused:
-            raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to poll; example: your-key")
+            raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to poll; example: your-key")
         for one in ids or []:
             await find(services.repository, one)
             await services.tracker.record([Record(observation=poll_request(clock(), one))])
@@ -102,10 +102,10 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
         counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
         out.print(f"{sum(outcomes.values())} polls{': ' if counted else ''}{counted}")
     if paused:
-        err.print(f"[red]error:[/] HeyGen does not answer this account now: {paused}")
+        err.print(f"[red]error:[/] polling is paused for this account: {paused}")
         raise typer.Exit(Exit.FAILED)
     if outcomes and set(outcomes) == {ProblemKind.UNREACHABLE}:
-        err.print("[red]error:[/] HeyGen answered none of them; `tracker show ID` tells each last_error")
+        err.print("[red]error:[/] no poll succeeded; `tracker show ID` shows the last_error")
         raise typer.Exit(Exit.FAILED)
 
 
@@ -115,7 +115,9 @@ def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = Fals
     async def work(services: Services) -> dict[str, Any]:
         row = await find(services.repository, video_translate_id)
         if not Status(row["status"]).is_final:
-            raise InputError(f"{video_translate_id} is {row['status']}: only what has ended can be reopened")
+            raise InputError(
+                f"{video_translate_id} is {row['status']}; only finished translations can be reopened"
+            )
         again = Observation(
             source=Source.MANUAL,
             observed_at=clock(),

@@ -44,7 +44,7 @@ RESTART_SEVERAL = "systemctl restart 'tracker@*.service'"
 RESTART_SOCKETS_SEVERAL = "systemctl restart 'tracker@*.socket' 'tracker-admin@*.socket' 'tracker@*.service'"
 RESTART = "systemctl restart tracker.service"
 RESTART_SOCKETS = "systemctl restart tracker.socket tracker.service"  # PartOf= brings the admin socket
-UP_TO_DATE = f"the units are up to date; a new version of tracker is taken up by: {RESTART}"
+UP_TO_DATE = f"the units are up to date; to start a new version of tracker, run: {RESTART}"
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write the units to.")]
 Print = Annotated[
@@ -115,7 +115,7 @@ def refuse_hidden(paths: Iterable[Path]) -> None:
 def shipped(name: str, program: Path) -> str:
     """A file as it is shipped, with `program` in it; raises InputError."""
     if name not in FILES:
-        raise InputError(f"there is no file {name} to print; there are {', '.join(FILES)}")
+        raise InputError(f"there is no file {name} to print; choose one of {', '.join(FILES)}")
     if name in TEMPLATES:
         return templated(shipped(TEMPLATES[name], program))
     packed = PACKAGE / "units"

@@ -39,7 +39,7 @@ async def _find(services: Services, ids: list[str], kind: LinkKind) -> dict[str,
     """A link of each, or why there is none. Nothing is asked where one of them is not tracked."""
     rows = {row["video_translate_id"]: row["id"] for row in await services.repository.find(ids)}
     if unknown := [name for name in ids if name not in rows]:
-        raise InputError(f"{unknown[0][:80]!r} is not tracked; tracker add starts it")
+        raise InputError(f"{unknown[0][:80]!r} is not tracked; track it with `tracker add`")
     found: dict[str, Link | TrackerError] = {}
     for name in ids:
         try:

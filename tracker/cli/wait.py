@@ -39,12 +39,12 @@ def wait(
 
     async def watch(repository: Repository) -> list[Row]:
         if alone:
-            err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
+            err.print("[yellow]warning:[/] no `tracker run` uses this database: statuses will not change")
 
         async def look() -> list[Row]:
             rows = {row["video_translate_id"]: row for row in await repository.find(wanted)}
             if missing := [one for one in wanted if one not in rows]:
-                raise InputError(f"{missing[0][:80]!r} is not tracked; tracker add starts it")
+                raise InputError(f"{missing[0][:80]!r} is not tracked; track it with `tracker add`")
             return [rows[one] for one in wanted]
 
         async with repository.news() as news:
@@ -83,7 +83,7 @@ def exit_code(rows: Sequence[Row], timeout: float | None) -> Exit:
     """0: all succeeded, 1: any failed, 4: the time was up, which standard error then says."""
     statuses = {Status(row["status"]) for row in rows}
     if not all(status.is_final for status in statuses):
-        err.print(f"[red]error:[/] not all had ended after {timeout or 0:g} s")
+        err.print(f"[red]error:[/] not all translations finished within {timeout or 0:g} s")
         return Exit.TIMED_OUT
     return Exit.FAILED if Status.FAILED in statuses else Exit.OK
 

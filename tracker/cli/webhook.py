@@ -61,7 +61,7 @@ def register(
 
     done = with_services(config, work, create=True)
     repaired = f", repaired: {', '.join(done.repaired)}" if done.repaired else ""
-    said = "was registered already" if done.was_known else "is registered"
+    said = "was already registered" if done.was_known else "is registered"
     _end(done, f"endpoint {done.endpoint_id} {said}{repaired}: {done.url}", as_json=as_json)
 
 
@@ -121,12 +121,12 @@ def _end(done: Done, headline: str, *, as_json: bool) -> None:
 
 def _print_secret(done: Done) -> None:
     if done.secrets_file is not None:
-        out.print(f"its secret is in {done.secrets_file}, named {done.name}", markup=False)
+        out.print(f"its secret is stored in {done.secrets_file} as {done.name}", markup=False)
     if done.settings:
-        out.print("its secret is shown this once; set it, and restart the daemon:")
+        out.print("the secret is shown only once; set it and restart the daemon:")
         out.print(done.settings[0], markup=False)
         for more in done.settings[1:]:
-            out.print("for 24 hours keep the previous one, too, which HeyGen's retries are signed with:")
+            out.print("keep the previous secret for 24 hours; HeyGen signs retries with it:")
             out.print(more, markup=False)
 
 
@@ -148,7 +148,7 @@ def _print_status(found: dict[str, Any]) -> None:
     else:
         out.print("no secrets: signed webhooks are refused")
     delivery = found["delivery"]
-    out.print(f"webhooks reported {delivery['by_webhook']} of the latest {delivery['ends']} ends first")
+    out.print(f"webhooks came first for {delivery['by_webhook']} of the last {delivery['ends']} completions")
     for problem in found["problems"]:
         out.print(f"[red]{problem}[/]: ", end="")
         out.print(ADVICE[problem], markup=False)

@@ -38,18 +38,18 @@ STATUS_SECONDS = 5.0
 RETENTION_SECONDS = 60.0
 SUBMISSIONS_SECONDS = 10.0
 ENDPOINT_SECONDS = 3600.0
-CLOSING_SECONDS = 5.0  # beyond TRACKER_STOP_TIMEOUT, for the process to end
-DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
+CLOSING_SECONDS = 5.0  # after TRACKER_STOP_TIMEOUT, for the process to exit
+DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is dead, so the process exits
 
 
-def _exit_at_last() -> None:
-    """A thread that waits for a database for ever cannot be stopped, and a kill loses no more than this."""
-    log.critical("could not stop in time; the process ends all the same")
+def _exit_now() -> None:
+    """A thread that waits for the database cannot be stopped; a kill would lose no more than this."""
+    log.critical("stop timed out; exiting")
     os._exit(1)
 
 
 def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
-    """What is asked of HeyGen beside the polls."""
+    """Requests to HeyGen other than polls."""
     ticker.every(TICK_SECONDS, "plan", heygen.planner.tick)
     ticker.every(TICK_SECONDS, "renewals", heygen.renewals.tick, errand=True)
     ticker.every(SUBMISSIONS_SECONDS, "submissions", heygen.submissions.resume, errand=True)
@@ -63,7 +63,7 @@ def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
 class Daemon:
     """One process, one event loop: two listeners, the tick, the poller.
 
-    `manager` is told how it fares; `read` gives the settings anew at SIGHUP, or raises SettingsError.
+    `manager` receives the state of the daemon; SIGHUP calls `read`, which raises SettingsError.
     """
 
     silence = DEAD_AFTER
@@ -84,7 +84,7 @@ class Daemon:
         self._failure: str | None = None
 
     async def run(self) -> int:
-        """Run until SIGTERM or SIGINT (answers 0) or until a part dies (1); raises TrackerError at start."""
+        """Run until SIGTERM or SIGINT (returns 0) or until a component fails (1). Raises TrackerError."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -109,7 +109,7 @@ class Daemon:
             await self._serve(services)
 
     async def _serve(self, services: Services) -> None:
-        """Everything between the store's opening and its closing."""
+        """Run everything that needs an open store."""
         live_updates = LiveUpdates(services.repository)
         public = listeners_for("public", self._settings.listen, self._inherited)
         admin = listeners_for("admin", self._settings.admin_listen, self._inherited)
@@ -120,7 +120,7 @@ class Daemon:
         ticker = Ticker(clock)
         health = Health(services, ticker, serving, self._manager)
         self._tick(services, ticker, health)
-        ticker.start()  # first: the webhooks that have queued up would be stored before its first claim
+        ticker.start()  # first: else queued webhooks would be stored before the first claim
         for server in servers:
             listening = asyncio.create_task(server.listening())
             await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
@@ -129,7 +129,7 @@ class Daemon:
         began = asyncio.create_task(services.poller.began.wait())
         await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
-            await self._tell_up(services, servers, health)
+            await self._report_up(services, servers, health)
         reload = Reload(services, health, live_updates, admin, self._manager)
         reloads = asyncio.create_task(self._reload_on_request(reload), name="reload")
         await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
@@ -150,14 +150,14 @@ class Daemon:
         if self._manager.is_there:
             ticker.every(STATUS_SECONDS, "status", health.report_status, errand=True)
 
-    async def _tell_up(self, services: Services, servers: list[Server], health: Health) -> None:
-        """The sockets are served and the store was asked for work: whoever waits for us may go on."""
+    async def _report_up(self, services: Services, servers: list[Server], health: Health) -> None:
+        """Report READY: both sockets are served and the first claim is done."""
         self._manager.ready()
         addresses = {server.name: server.address for server in servers}
         log.info(
             "tracker is up", **addresses, polling=services.poller.state.paused or "on", process=os.getpid()
         )
-        if self._manager.is_there:  # only now: counting a large table takes its time
+        if self._manager.is_there:  # last: counting a large table takes time
             await health.report_status()
 
     async def _reload_on_request(self, reload: Reload) -> None:
@@ -175,15 +175,15 @@ class Daemon:
         serving: Mapping[str, asyncio.Task[None]],
         ticker: Ticker,
     ) -> None:
-        """Stop in order: the polls, the listeners, the submissions; within TRACKER_STOP_TIMEOUT.
+        """Stop in order: polls, listeners, submissions; within TRACKER_STOP_TIMEOUT.
 
-        The listeners are served while the last polls are answered: their senders wait all the shorter.
+        The listeners still answer while the last polls finish, so that senders wait less.
         """
         log.info("stopping")
         patience = self._settings.stop_timeout
         self._manager.stopping(patience + CLOSING_SECONDS)
         loop = asyncio.get_running_loop()
-        loop.call_later(patience, _exit_at_last)
+        loop.call_later(patience, _exit_now)
         latest = loop.time() + patience * 7 / 8  # then the store still has to close
         ends = [services.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4)]
         if services.archive is not None:
@@ -198,12 +198,12 @@ class Daemon:
     async def _watch(
         self, services: Services, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], health: Health
     ) -> None:
-        """The daemon never runs on without one of its parts: whoever restarts it gets an exit code."""
+        """Stop the daemon with an exit code if a component fails, so that the service manager restarts it."""
         while not self._stop.is_set():
             await health.look()
             if dead := health.dead_parts(self.silence.total_seconds()):
                 self._failure = ", ".join(dead)
-                log.critical("a part died; stopping", part=self._failure)
+                log.critical("a component failed; stopping", part=self._failure)
                 self._stop.set()
 
     # The listeners

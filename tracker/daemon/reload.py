@@ -54,7 +54,7 @@ class Reload:
             self.live_updates.end_streams()  # the old token opened them
         log.info("settings reloaded", changed=_variables(change.applied) or "none")
         if change.waiting:
-            log.warning("settings wait for a restart", changed=_variables(change.waiting))
+            log.warning("settings need a restart", changed=_variables(change.waiting))
 
 
 def _variables(names: list[str]) -> str:

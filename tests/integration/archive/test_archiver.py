@@ -323,7 +323,7 @@ async def test_what_will_never_work_is_not_tried_again(
         await stage.work(archiver)
 
     assert stage.rows("state, error, next_attempt_at") == [("failed", str(error), None)]
-    assert [(one["event"], one["log_level"]) for one in logs] == [("file not archived", "error")]
+    assert [(one["event"], one["log_level"]) for one in logs] == [("file not archived; gave up", "error")]
     stage.clock.advance(100 * HOUR)
     await stage.work(archiver)
     assert len(stage.files.asked) == 1
@@ -394,7 +394,7 @@ async def test_what_stood_under_its_name_before_a_crash_is_not_brought_again(
 async def test_whoever_has_lost_its_claim_stops_and_writes_nothing(
     stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEWED", timedelta(milliseconds=20))
+    monkeypatch.setattr(lease, "FILE_LEASE_RENEWED", timedelta(milliseconds=20))
     await stage.end()
     await begun(stage, archiver)
     stage.sql("UPDATE archived_files SET claimed_by = 'host:2', claimed_until = '2026-11-23 13:00:00.000000'")
@@ -410,7 +410,7 @@ async def test_whoever_has_lost_its_claim_stops_and_writes_nothing(
 async def test_a_long_download_keeps_its_claim(
     stage: Stage, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEWED", timedelta(milliseconds=20))
+    monkeypatch.setattr(lease, "FILE_LEASE_RENEWED", timedelta(milliseconds=20))
     await stage.end()
     gate = await begun(stage, archiver)
     [first] = stage.rows("claimed_until")
@@ -464,7 +464,7 @@ async def test_a_folder_that_is_away_pauses_everything_and_it_goes_on_by_itself(
 
     assert [one["event"] for one in logs if one["event"] != "file archived"] == [
         "archive paused",
-        "archive goes on",
+        "archive resumed",
     ]
     assert "make it, or mount its disk" in logs[0]["reason"]
     assert stage.rows("state, attempts") == [("archived", 0)] * 3
@@ -508,7 +508,7 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
 
     assert [one["event"] for one in logs if one["event"] != "file archived"] == [
         "archive paused",
-        "archive goes on",
+        "archive resumed",
     ]
     assert "TRACKER_ARCHIVE_MIN_FREE" in logs[0]["reason"]
     assert stage.rows("state, attempts") == [("archived", 0)] * 3
