@@ -102,7 +102,7 @@ def test_a_wrong_password(tracker: Program, postgresql: Server, name: str) -> No
     url = f"postgresql://guest:{PASSWORD}@/{name}?host={postgresql.folder}"
 
     refused(
-        tracker, url, ALL, 'password authentication failed for user "guest"', "TRACKER_DATABASE_URL names"
+        tracker, url, ALL, 'password authentication failed for user "guest"', "check host, port, user, password"
     )
 
 
