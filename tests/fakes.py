@@ -11,7 +11,7 @@ from tracker.domain.observation import Observation, Problem, ProblemKind
 from tracker.domain.status import Status
 from tracker.errors import NotFoundError, StoreError
 
-STORE_IS_DOWN = StoreError("the database did not do it: disk I/O error")
+STORE_IS_DOWN = StoreError("database error: disk I/O error")
 
 
 class FakeClock:

@@ -1,43 +1,43 @@
 """Every error the tracker raises on purpose.
 
-TrackerError                 its text is written for people: the thing, the problem, the way out
-├── InputError               what was typed or sent cannot be used            exit 2, HTTP 400
+TrackerError                 its text names the thing, the problem and the way out
+├── InputError               the input cannot be used                         exit 2, HTTP 400
 │   └── SettingsError        a setting is wrong                               exit 2
-├── ListenError              an address cannot be listened on                 exit 3
-├── StoreError               the database cannot do it now                    exit 3, HTTP 503
+├── ListenError              the process cannot listen on an address          exit 3
+├── StoreError               the database failed or is unavailable            exit 3, HTTP 503
 │   ├── SchemaError          the schema is missing, outdated or too new       exit 3
 │   └── AlreadyRunningError  another `tracker run` holds this database        exit 3
-├── HeyGenError              HeyGen did not answer a status                   exit 3, HTTP 502
-│   ├── NotFoundError        "no such translation", or no such file of it, perhaps not for good    HTTP 404
-│   │   └── NotFinishedError     there is no file yet                         HTTP 409
-│   ├── RefusedError         HeyGen will not take this request, however often it is sent
-│   ├── TransientError       may work next time: 5xx, HTML, time-outs, nonsense    HTTP 503
-│   │   └── NotSentError     the request certainly never reached HeyGen
-│   └── AccountError         concerns every request of this API key           HTTP 503
+├── HeyGenError              HeyGen did not answer with a status              exit 3, HTTP 502
+│   ├── NotFoundError        the translation or its file does not exist, or does not exist yet    HTTP 404
+│   │   └── NotFinishedError     the translation has not finished             HTTP 409
+│   ├── RefusedError         HeyGen rejects this request; a retry does not help
+│   ├── TransientError       a retry may work: 5xx, time-outs, invalid responses    HTTP 503
+│   │   └── NotSentError     HeyGen did not process the request
+│   └── AccountError         affects every request of this API key            HTTP 503
 │       ├── KeyRejectedError     401, 403
-│       └── RateLimitedError     429, with the delay HeyGen asks for
-├── FileError                a file of HeyGen's could not be had              exit 3, HTTP 502
-│   ├── LinkRefusedError     the file host refuses this link: it has expired or was revoked (403, 404, 410)
-│   ├── LinkEndedError       the link that is stored has ended, and is not to be renewed    HTTP 410
-│   ├── UnsafeLinkError      the link leads where we do not go; the text names the rule and the setting
-│   ├── FileTooLargeError    it is larger than TRACKER_ARCHIVE_MAX_BYTES allows
-│   └── BrokenTransferError  the connection broke, or what came was not what was promised; may work next time
-└── ArchiveError             what was downloaded cannot be kept
-    ├── NoRoomError          the disk is full, or would have less than TRACKER_ARCHIVE_MIN_FREE   exit 3
-    ├── PlaceError           the folder or the bucket does not take anything now                  exit 3
-    │   └── ClosedPlaceError  ... whichever file it is
-    ├── KeyTakenError        another file has that name already
-    ├── PartInUseError       another process on this machine is downloading it
-    └── UnwantedError        nobody waits for it any more: it was stopped on its way
+│       └── RateLimitedError     429, with the delay that HeyGen asks for
+├── FileError                a file at HeyGen could not be downloaded         exit 3, HTTP 502
+│   ├── LinkRefusedError     the file host refused the link: it has expired or was revoked (403, 404, 410)
+│   ├── LinkEndedError       the stored link has expired, and the settings forbid to renew it    HTTP 410
+│   ├── UnsafeLinkError      the settings do not allow this host or address
+│   ├── FileTooLargeError    the file is larger than TRACKER_ARCHIVE_MAX_BYTES
+│   └── BrokenTransferError  the download was cut off or wrong; a retry may work
+└── ArchiveError             the file cannot be archived
+    ├── DiskFullError            less disk space is free than TRACKER_ARCHIVE_MIN_FREE   exit 3
+    ├── StorageError             the folder or bucket cannot store the file              exit 3
+    │   └── StorageClosedError   the folder or bucket cannot store any file
+    ├── KeyTakenError            another file has the same name
+    ├── PartialFileInUseError    another process on this machine is downloading the file
+    └── UnwantedError            the upload was cancelled
 """
 
 
 class TrackerError(Exception):
-    """What people are told; never a traceback."""
+    """An error whose text is shown to the user, without a traceback."""
 
 
 class InputError(TrackerError):
-    """What was typed or sent cannot be used as it is."""
+    """The input cannot be used."""
 
 
 class SettingsError(InputError):
@@ -45,11 +45,11 @@ class SettingsError(InputError):
 
 
 class ListenError(TrackerError):
-    """An address cannot be listened on."""
+    """The process cannot listen on an address."""
 
 
 class StoreError(TrackerError):
-    """The database cannot do it now."""
+    """The database failed or is unavailable."""
 
 
 class SchemaError(StoreError):
@@ -65,27 +65,27 @@ class HeyGenError(TrackerError):
 
 
 class NotFoundError(HeyGenError):
-    """There is no such translation (heygen-api section 3), or it has no such file; perhaps not for good."""
+    """The translation (heygen-api section 3) or its file does not exist, or does not exist yet."""
 
 
 class NotFinishedError(NotFoundError):
-    """The translation has not come so far that there could be such a file."""
+    """The translation has not finished, so it has no file yet."""
 
 
 class RefusedError(HeyGenError):
-    """HeyGen will not take this very request: what is asked, or how, must change."""
+    """HeyGen rejects this request; a retry does not help."""
 
 
 class TransientError(HeyGenError):
-    """Nothing was learnt, and the next attempt may work."""
+    """The request failed, and a retry may work."""
 
 
 class NotSentError(TransientError):
-    """The request certainly was not processed: it never left, or the endpoint is gone."""
+    """HeyGen did not process the request: it was never sent, or the endpoint is gone."""
 
 
 class AccountError(HeyGenError):
-    """Concerns every request made with this API key, so the whole poller has to wait."""
+    """Affects every request with this API key, so the poller must wait."""
 
 
 class KeyRejectedError(AccountError):
@@ -93,7 +93,7 @@ class KeyRejectedError(AccountError):
 
 
 class RateLimitedError(AccountError):
-    """HeyGen asks for silence (429).
+    """HeyGen's rate limit or quota is exceeded (429).
 
     `retry_after` is in seconds, None where HeyGen named no delay; `quota` says that the account's
     quota is used up, so that waiting alone does not help.
@@ -106,19 +106,19 @@ class RateLimitedError(AccountError):
 
 
 class FileError(TrackerError):
-    """A file of HeyGen's could not be had."""
+    """A file at HeyGen could not be downloaded."""
 
 
 class LinkRefusedError(FileError):
-    """The file host refuses this link: it has expired, or was revoked."""
+    """The file host refused the link: it has expired or was revoked."""
 
 
 class LinkEndedError(FileError):
-    """The link that is stored has ended, and TRACKER_KEEP_LINKS_FRESH forbids to ask for another."""
+    """The stored link has expired, and TRACKER_KEEP_LINKS_FRESH forbids to renew it."""
 
 
 class UnsafeLinkError(FileError):
-    """The link leads where we do not go: another host, a private address, no https."""
+    """The settings do not allow the link: another host, a private address, or no https."""
 
 
 class FileTooLargeError(FileError):
@@ -126,17 +126,17 @@ class FileTooLargeError(FileError):
 
 
 class BrokenTransferError(FileError):
-    """The connection broke, or what came is not what was promised; the next attempt may work."""
+    """The download was cut off, or its content is wrong; a retry may work."""
 
 
 class ArchiveError(TrackerError):
-    """What was downloaded cannot be kept."""
+    """A file cannot be archived."""
 
 
 class DiskFullError(ArchiveError):
-    """The disk is full, or would have less room than the settings leave it.
+    """The disk is full, or would have less free space than the settings require.
 
-    `needed`: bytes that must be free before it is worth trying again; None: only trying tells.
+    `needed`: free bytes that a retry requires; None: unknown.
     """
 
     def __init__(self, message: str, needed: int | None) -> None:
@@ -145,20 +145,20 @@ class DiskFullError(ArchiveError):
 
 
 class StorageError(ArchiveError):
-    """The folder or the bucket of the archive does not take anything now."""
+    """The folder or bucket of the archive cannot store the file."""
 
 
 class StorageClosedError(StorageError):
-    """Nothing at all can be written there, whichever file it is."""
+    """The folder or bucket cannot store any file."""
 
 
 class KeyTakenError(ArchiveError):
-    """Another file has that name already, and is left as it is."""
+    """Another file has the same name; it is not overwritten."""
 
 
 class PartialFileInUseError(ArchiveError):
-    """Another process on this machine is downloading this very file."""
+    """Another process on this machine is downloading the file."""
 
 
 class UnwantedError(ArchiveError):
-    """Nobody waits for this file any more: its upload was stopped on the way."""
+    """The upload of this file was cancelled."""

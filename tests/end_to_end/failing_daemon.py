@@ -58,8 +58,8 @@ class FailingDaemon(Daemon):
     silence = timedelta(seconds=2)
     is_up = asyncio.Event()
 
-    async def _tell_up(self, services: Services, servers: list[Server], health: Health) -> None:
-        await super()._tell_up(services, servers, health)
+    async def _report_up(self, services: Services, servers: list[Server], health: Health) -> None:
+        await super()._report_up(services, servers, health)
         self.is_up.set()
 
     async def _watch(self, services: Services, ticker: Ticker, serving: Serving, health: Health) -> None:

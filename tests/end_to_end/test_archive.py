@@ -196,7 +196,9 @@ def test_on_a_terminal_the_bars_end_with_all_files(
     size = decimal(sum(row["bytes"] for row in rows))
     assert re.search(rf"all files \S+ {len(rows)} of {len(rows)} files, {size} ", said), said
     assert f"{len(rows)} files archived by this command, {size}" in said
-    assert re.search(r'^\{.*HTTP 500", "event": "file not archived yet".*\}\s*$', said, re.MULTILINE), said
+    assert re.search(
+        r'^\{.*HTTP 500", "event": "file not archived; will be retried".*\}\s*$', said, re.MULTILINE
+    ), said
     for line in archive.kept.lines():
         assert f"{line}\n" in said
 

@@ -54,7 +54,7 @@ def test_a_daemon_goes_on_in_postgresql_where_it_stopped_in_sqlite(stage: Stage,
 
     said = stage.done("copy-database", "--to", server_url, **stage.settings(simulator))
 
-    assert "copied from sqlite to postgresql, and compared" in said
+    assert "copied from sqlite to postgresql and verified" in said
     again = stage.daemon(simulator, database_url=server_url)
     simulator.client.set_webhook(again.webhooks, SECRET)
     simulator.client.advance(2 * LONG)

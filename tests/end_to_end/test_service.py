@@ -83,7 +83,7 @@ def test_the_daemon_never_runs_on_without_one_of_its_parts(stage: Stage, loss: s
     program.until_event("tracker is up")
     assert program.wait() == 1
     assert "Traceback" not in program.output
-    died = program.events_named("a part died; stopping")
+    died = program.events_named("a component failed; stopping")
     assert [(one["part"], one["level"]) for one in died] == [(told, "critical")]
     check_invariants(stage.database)
 

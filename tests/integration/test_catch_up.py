@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from tests.builders import NOON
 from tests.databases import write_migrated
 from tracker.daemon.database import open_database
-from tracker.daemon.wiring import HeyGen, Services, open_services
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.wiring import Services, open_services
 from tracker.domain.observation import Observation
 from tracker.domain.ports import Clock
 from tracker.domain.record import Record

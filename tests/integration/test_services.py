@@ -3,7 +3,7 @@
 import pytest
 
 from tracker.daemon.database import clock
-from tracker.daemon.wiring import HEYGEN_API
+from tracker.daemon.heygen_wiring import HEYGEN_API
 from tracker.tracking.recorder import registration
 
 from .conftest import Open

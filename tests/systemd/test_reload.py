@@ -62,7 +62,7 @@ def test_a_setting_that_needs_a_restart_is_named(box: TrackerBox) -> None:
     box.configure(stop_timeout=10, rate_limit=7)
     box.systemctl("reload", "tracker.service")
 
-    assert box.event("settings wait for a restart")["changed"] == "TRACKER_STOP_TIMEOUT"
+    assert box.event("settings need a restart")["changed"] == "TRACKER_STOP_TIMEOUT"
     assert box.event("settings reloaded")["changed"] == "TRACKER_RATE_LIMIT"
 
 

@@ -65,7 +65,7 @@ def test_a_start_on_a_full_disk_says_so_in_one_record_and_goes_on_once_there_is_
     box.run("systemctl", "start", "tracker.service")
 
     told = box.event("cannot start")
-    assert "is the disk full?" in told["error"]
+    assert "check the disk space" in told["error"]
     assert [one for one in box.journal() if "Traceback" in str(one["MESSAGE"])] == []
     box.shell(f"rm {STATE}/filler")
     box.wait_for(lambda: box.show("ActiveState") == "active", why="a start with room on the disk")

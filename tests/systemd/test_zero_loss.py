@@ -112,7 +112,7 @@ def test_restarts_and_an_upgrade_lose_no_webhook_and_no_poll(
     assert len(sent.acknowledged) == sent.sent
     assert set(sent.acknowledged) <= stored(box)
     polls_are_right(box, heygen, sent.seconds)
-    assert not box.events("a part died; stopping")
+    assert not box.events("a component failed; stopping")
     assert box.restarts == 0
 
 

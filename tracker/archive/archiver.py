@@ -172,9 +172,9 @@ class Archiver:
                 async with one.writing:
                     await self._store.give_back(one.claim, self._clock())
         except StoreError as error:
-            log.warning("file not archived yet", **_named(one.claim), error=str(error))
+            log.warning("file not archived; will be retried", **_named(one.claim), error=str(error))
         except Exception:  # its claim lapses, and then it is tried again
-            log.exception("file not archived yet", **_named(one.claim))
+            log.exception("file not archived; will be retried", **_named(one.claim))
 
     async def _bring(self, one: ActiveDownload) -> None:
         begun = 0
@@ -247,7 +247,7 @@ class Archiver:
         self._figures.archived(claim.kind, archived.bytes)
         log.info("file archived", **_named(claim), location=archived.location, bytes=archived.bytes)
         if self.pause is not None:
-            log.info("archive goes on")
+            log.info("archive resumed")
             self.pause = None
 
     # What went wrong
@@ -260,7 +260,7 @@ class Archiver:
             await self._store.fail(one.claim, str(error), attempts, due)
         tell = log.error if due is None else log.warning
         tell(
-            "file not archived" if due is None else "file not archived yet",
+            "file not archived; gave up" if due is None else "file not archived; will be retried",
             **_named(one.claim),
             error=str(error),
         )

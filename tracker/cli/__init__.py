@@ -15,7 +15,7 @@ from tracker.cli.common import Config, err, exit_code, root_options
 from tracker.errors import TrackerError
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 failed, 2 wrong input or setting, 3 database, address or HeyGen not available, "
+    "Exit codes: 0 success, 1 failure, 2 wrong input or setting, 3 database, address or HeyGen unavailable, "
     "4 time-out."
 )
 # Each verb's function by name, for a start imports no other verb, and its example.
@@ -46,7 +46,7 @@ VERBS = {
     "units": ("units:units", "tracker units /etc/systemd/system"),
     "simulate": (
         "simulate:simulate",
-        "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s",
+        "tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s3cret",
     ),
     "demo": ("demo:demo", "tracker demo"),
     "webhook": ("webhook:app", ""),
@@ -113,10 +113,11 @@ def _print_version(wanted: bool) -> None:
 def root(
     config: Config = None,
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    """Keeps your HeyGen video translations right in SQL, from webhooks and from polling."""
+    """Keep the status of your HeyGen video translations in SQL, from webhooks and polling."""
     root_options.config = config
 
 

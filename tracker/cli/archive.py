@@ -31,21 +31,23 @@ def archive(
         list[str] | None,
         typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that has ever succeeded.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Download the files of all successful translations.")
+    ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what is archived: it replaces what is there.")
+        bool, typer.Option("--again", help="Download archived files again and replace them.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop after this time.")
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the files of finished translations. Exit code 0: all are there, 1: some are not, 4: time-out."""
+    """Download files to the archive. Exit code 0: all are archived, 1: some are missing, 4: time-out."""
     if bool(ids) == everything:
-        raise InputError("name translations, or all with --all: tracker archive 7544...-es")
+        raise InputError("use either IDs or --all; example: tracker archive 7544...-es")
     if again and everything:
-        raise InputError("--again needs the ids of those that are to be downloaded again")
+        raise InputError("--again: needs IDs; leave --all out")
 
     async def work(services: Services) -> list[Row]:
         archiver = services.archive
@@ -57,7 +59,7 @@ def archive(
                     return await _archive_all(services, archiver, silent=as_json)
                 return await _archive_some(services, archiver, ids or [], again=again, silent=as_json)
         except TimeoutError:
-            err.print(f"[red]error:[/] not all were archived after {timeout or 0:g} s")
+            err.print(f"[red]error:[/] not all files were archived within {timeout or 0:g} s")
             raise typer.Exit(Exit.TIMED_OUT) from None
         finally:
             await archiver.stop(STOP_SECONDS)
@@ -69,9 +71,7 @@ def archive(
     _tell_missing(missing)
     without = set(ids or ()) - {row["video_translate_id"] for row in rows}
     for one in sorted(without):
-        err.print(
-            f"[red]nothing to archive:[/] {shown(one)}: HeyGen has named no file of TRACKER_ARCHIVE_KINDS"
-        )
+        err.print(f"[red]nothing to archive:[/] {shown(one)}: HeyGen has no file of TRACKER_ARCHIVE_KINDS")
     raise typer.Exit(Exit.FAILED if missing or without else Exit.OK)
 
 
@@ -96,9 +96,11 @@ async def _numbers(services: Services, ids: Sequence[str]) -> list[int]:
     rows = {row["video_translate_id"]: row for row in await services.repository.find(ids)}
     for one in ids:
         if one not in rows:
-            raise InputError(f"{one[:80]!r} is not tracked; tracker add starts it")
+            raise InputError(f"{one[:80]!r} is not tracked; track it with `tracker add`")
         if rows[one]["status"] != Status.SUCCESS:
-            raise InputError(f"{one[:80]!r} is {rows[one]['status']}: only what has succeeded has files")
+            raise InputError(
+                f"{one[:80]!r} is {rows[one]['status']}; only successful translations have files"
+            )
     return [rows[one]["id"] for one in ids]
 
 
@@ -109,7 +111,7 @@ async def _archive_all(services: Services, archiver: Archiver, *, silent: bool) 
         wanted = await files.want_all(services.repository.archive, wanted.after)
     total = await files.unsettled(PATIENCE)
     if not silent:
-        err.print(f"{total} files are to be archived")
+        err.print(f"{total} files to archive")
     with view(silent=silent, total=total) as shows:
         while left := await files.unsettled(PATIENCE, COUNTED):
             shows.update(archiver.under_way.values(), left if left < COUNTED else None)
@@ -137,5 +139,8 @@ def _is_settled(row: Row) -> bool:
 
 def _tell_missing(rows: Iterable[Row]) -> None:
     for row in rows:
-        name, reason = named(row["video_translate_id"], row["kind"]), row["error"] or "another tracker has it"
+        name, reason = (
+            named(row["video_translate_id"], row["kind"]),
+            row["error"] or "another tracker is downloading it",
+        )
         err.print(f"[red]{row['state']}:[/] {shown(name)}: {shown(reason)}")

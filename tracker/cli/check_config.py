@@ -9,11 +9,11 @@ from tracker.cli.database import read_settings
 from tracker.settings import PREFIX, Settings, redacted
 from tracker.store.engine import parse_url
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but what is wrong.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only errors and warnings.")]
 
 
 def check_config(config: Config = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Print every setting, where it comes from, and what it means; secrets are not shown."""
+    """Check all settings and print their values, origins and meanings; secrets are masked."""
     loaded = read_settings(config)
     parse_url(loaded.settings.database_url.get_secret_value())  # raises for what `run` would refuse
     if quiet:

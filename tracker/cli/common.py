@@ -54,10 +54,12 @@ class Stream:
 
 out, err = Stream(), Stream(stderr=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="A TOML file of settings; the environment wins over it."),
+    typer.Option(
+        "--config", metavar="FILE", help="TOML file with settings; environment variables override it."
+    ),
 ]
 COLOURS = {"success": "green", "failed": "red", "running": "blue", "pending": "dim"}
 

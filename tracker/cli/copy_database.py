@@ -21,15 +21,17 @@ SHOWN = 20  # changed texts that people are shown
 
 To = Annotated[
     str,
-    typer.Option("--to", metavar="URL", help="The empty database to copy into; -: read it from stdin."),
+    typer.Option(
+        "--to", metavar="URL", help="URL of the empty target database; - reads it from standard input."
+    ),
 ]
 
 
 def copy_database(to: To, config: Config = None, as_json: AsJson = False) -> None:
-    """Copy every row of the settings' database into another one: SQLite to PostgreSQL, or back.
+    """Copy all rows to another database, for example from SQLite to PostgreSQL.
 
-    The target must be empty; its tables are made where there are none. All is copied and compared in one
-    transaction: what ends it early leaves the target empty.
+    The target must be empty; missing tables are created. The copy is one transaction and is verified: if it
+    fails or is interrupted, the target stays empty.
     """
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")
@@ -117,7 +119,7 @@ def _print(copied: Copied, kinds: list[str], *, as_json: bool) -> None:
         {"table": "table", "rows": "rows"},
     )
     out.print(
-        f"copied from {kinds[0]} to {kinds[1]}, and compared; now set TRACKER_DATABASE_URL to the target"
+        f"copied from {kinds[0]} to {kinds[1]} and verified; now set TRACKER_DATABASE_URL to the target"
     )
     _warn(copied)
 
@@ -127,8 +129,8 @@ def _warn(copied: Copied) -> None:
     if not copied.mended_count:
         return
     err.print(
-        f"[yellow]warning:[/] {copied.mended_count} texts held what the target cannot hold (NUL, or bytes "
-        "that are no text); \ufffd stands there now:"
+        f"[yellow]warning:[/] {copied.mended_count} texts had characters that the target cannot store (NUL "
+        "or invalid bytes); they were replaced by \ufffd:"
     )
     for one in copied.mended[:SHOWN]:
         err.print(f"  {one.table}, row {shown(one.row)}: {one.column}")

@@ -23,9 +23,9 @@ def read_settings(config: Path | None) -> Loaded:
     """The settings, with a word on standard error about names that mean nothing; raises SettingsError."""
     loaded = load(config or root_options.config)
     for name in loaded.unknown:
-        err.print(f"[yellow]warning:[/] {name} is no setting of tracker; `tracker check-config` lists them")
+        err.print(f"[yellow]warning:[/] {name} is not a setting; `tracker check-config` lists all settings")
     for name in loaded.empty:
-        err.print(f"[yellow]warning:[/] the credential {name} is empty, and counts as not set")
+        err.print(f"[yellow]warning:[/] the credential {name} is empty and treated as not set")
     return loaded
 
 
@@ -76,7 +76,8 @@ def open_existing(settings: Settings) -> Engines:
     """The engines of the database; raises StoreError for a SQLite file that is not there yet."""
     if path := missing_file(settings):
         raise StoreError(
-            f"there is no database at {path}; `tracker migrate` makes it, TRACKER_DATABASE_URL names another"
+            f"there is no database at {path}; create it with `tracker migrate`, "
+            "or set TRACKER_DATABASE_URL to another"
         )
     return open_database(settings)
 

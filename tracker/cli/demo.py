@@ -34,21 +34,21 @@ ROWS = """
 
 def demo(
     directory: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where the database and the logs are put.")
+        Path, typer.Option(metavar="FOLDER", help="Folder for the database and the logs.")
     ] = Path(".demo"),
     as_json: AsJson = False,
 ) -> None:
-    """See it work, without an API key: translations that end while webhooks are lost, late and doubled.
+    """Track twelve simulated translations while webhooks are lost, late or sent twice; no API key needed.
 
-    Exit code 0 when every translation came out as the look-alike says, else 1.
+    Exit code 0: every row has the right status, 1: a row is wrong.
     """
     database = _fresh(directory)
     view = LiveTable() if sys.stdout.isatty() and not as_json else PlainLines(silent=as_json)
     with _simulator(directory) as client, _daemon(directory, database, client.base_url) as (webhooks, admin):
         if not as_json:
             out.print(
-                f"A HeyGen look-alike listens on {client.base_url}, the tracker on {webhooks}.\n"
-                f"Watch its dashboard meanwhile: {admin}\n"
+                f"The HeyGen simulator listens on {client.base_url}, the tracker on {webhooks}.\n"
+                f"Dashboard: {admin}\n"
             )
         client.set_webhook(f"{webhooks}/webhooks/heygen", SECRET)
         with view:
@@ -141,7 +141,7 @@ def _daemon(directory: Path, database: Path, heygen: str) -> Iterator[tuple[str,
         event = _first_event(process, log, "tracker is up")
         yield event["webhooks"], event["admin"]
     if process.returncode != 0:
-        raise TrackerError(f"the daemon ended with {process.returncode}; see {log}")
+        raise TrackerError(f"the daemon exited with code {process.returncode}; see {log}")
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def _process(arguments: list[str], log: Path, settings: dict[str, str]) -> Itera
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            err.print(f"[red]error:[/] it did not stop: tracker {' '.join(arguments)}")
+            err.print(f"[red]error:[/] `tracker {' '.join(arguments)}` did not stop and was killed")
 
 
 def _first_event(process: subprocess.Popen[bytes], log: Path, name: str) -> dict[str, Any]:
@@ -178,4 +178,4 @@ def _first_event(process: subprocess.Popen[bytes], log: Path, name: str) -> dict
             if event.get("event") == name:
                 return dict(event)
         time.sleep(LOOK_SECONDS / 4)
-    raise ListenError(f"it did not start; its log says:\n{log.read_text()[-2000:]}")
+    raise ListenError(f"the process did not start; its log:\n{log.read_text()[-2000:]}")

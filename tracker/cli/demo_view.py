@@ -67,7 +67,7 @@ def report(rows: Sequence[Row], truth: Truth) -> dict[str, Any]:
 
 def print_report(told: dict[str, Any], database: Path) -> None:
     """The table of translations, what was lost on the way, and how to look into the database."""
-    table = _table("title", "to", "callback id", "status", "told by", "lag", "webhook")
+    table = _table("title", "to", "callback id", "status", "source", "lag", "webhook")
     for one in told["translations"]:
         lag = f"{max(one['lag_seconds'], 0):.1f} s" if one["lag_seconds"] is not None else ""
         webhook = "url later" if one["url"] == "later" else BADLY.get(one["webhook"], "")
@@ -83,7 +83,7 @@ def print_report(told: dict[str, Any], database: Path) -> None:
         )
     out.print(table)
     out.print(_summary(told))
-    out.print("\nThe database stays. Look into it:")
+    out.print("\nThe database is kept. Query it:")
     for query in (
         "SELECT title, output_language, status, message FROM translations",
         "SELECT source, lag_seconds FROM translation_timings",
@@ -106,8 +106,7 @@ def _summary(told: dict[str, Any]) -> str:
         else f"[red]{wrong} of {len(rows)} translations are wrong[/]"
     )
     return (
-        f"\nOn the way: {webhooks} webhooks, {later} url that came later, {failed} failures at HeyGen. "
-        f"And still: {result}."
+        f"\nFaults: {webhooks} webhooks, {later} delayed url, {failed} failed translations. Result: {result}."
     )
 
 
@@ -118,7 +117,7 @@ class PlainLines(ChangeLines):
         """Print what is new in `rows`."""
         for row in rows:
             name = row.video_translate_id or f"callback id {row.callback_id}"
-            self.tell(name, row.status, f" (told by {row.source})" if row.source else "")
+            self.tell(name, row.status, f" (source: {row.source})" if row.source else "")
 
 
 class LiveTable:
@@ -135,7 +134,7 @@ class LiveTable:
 
     def update(self, rows: Sequence[Row]) -> None:
         """Show `rows`."""
-        table = _table("video_translate_id", "callback id", "to", "status", "told by", "attention")
+        table = _table("video_translate_id", "callback id", "to", "status", "source", "attention")
         for row in rows:
             table.add_row(
                 shown(row.video_translate_id or "not known yet"),
@@ -146,7 +145,7 @@ class LiveTable:
                 shown(row.attention, "attention"),
             )
         ended = sum(row.status in ("success", "failed") for row in rows)
-        table.caption = f"{ended} of {len(rows)} ended"
+        table.caption = f"{ended} of {len(rows)} finished"
         self._live.update(table, refresh=True)
 
 

@@ -8,7 +8,8 @@ import typer
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
 from tracker.cli.services import with_services
 from tracker.daemon.database import clock
-from tracker.daemon.wiring import HeyGen, Services
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.wiring import Services
 from tracker.domain.adoption import Adoption
 from tracker.errors import InputError, SettingsError
 from tracker.heygen.listings import TranslationList
@@ -22,19 +23,21 @@ def discover(
         str | None,
         typer.Option(
             metavar="all|none|prefix:TEXT",
-            help="Which translations to track that nobody registered: none, all, or prefix:TEXT for those "
-            "whose callback_id begins with TEXT.",
-            show_default="the setting discover_adopt",
+            help="Which untracked translations to start tracking: none, all, or those whose callback_id "
+            "begins with TEXT.",
+            show_default="TRACKER_DISCOVER_ADOPT",
         ),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget where an earlier run stopped.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start at the first page, not where an earlier run stopped.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Page through HeyGen's list of your translations: update, bind and adopt them.
+    """Read HeyGen's list of your translations: update tracked ones and adopt new ones.
 
-    Rows that have only a callback_id get their id. A run that was interrupted goes on where it stopped, as
-    long as --adopt is the same.
+    Rows that have only a callback_id get their video_translate_id. An interrupted run continues where it
+    stopped if --adopt is the same.
     """
     given = _parsed(adopt) if adopt is not None else None
 
@@ -57,7 +60,7 @@ def discover(
     if report.not_reached is not None:
         err.print("[red]error:[/] not reached: ", end="")
         err.print(report.not_reached, markup=False)
-        err.print("`tracker discover` takes it up again")
+        err.print("run `tracker discover` again to continue")
     if report.failed:
         err.print(f"[red]error:[/] {report.failed} listed translations could not be read or stored")
     if report.not_reached is not None or report.failed:
@@ -73,9 +76,9 @@ def _parsed(adopt: str) -> Adoption:
 
 def _heygen(services: Services) -> HeyGen:
     if services.heygen is None:
-        raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to discover; example: your-key")
+        raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to discover; example: your-key")
     if services.settings.heygen_api == "v2":
-        raise SettingsError("TRACKER_HEYGEN_API: is v2, and only v3 has a list; example: auto")
+        raise SettingsError("TRACKER_HEYGEN_API: is v2, which has no list of translations; example: auto")
     return services.heygen
 
 

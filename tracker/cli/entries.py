@@ -17,7 +17,7 @@ def read_entries(text: str) -> list[tuple[str, dict[str, str | None]]]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not lines:
-        raise InputError("standard input holds no ids; give them one per line, as CSV or as JSON lines")
+        raise InputError("standard input has no ids; write one id per line, CSV or JSON lines")
     first = lines[0][1]
     if first.startswith("["):
         return _from_json_array(text)
@@ -27,7 +27,7 @@ def read_entries(text: str) -> list[tuple[str, dict[str, str | None]]]:
     if "video_translate_id" in header or "callback_id" in header:
         if strangers := [name for name in header if name not in FIELDS]:
             raise InputError(
-                f"line {lines[0][0]}: no column {strangers[0]!r}; there are: {', '.join(FIELDS)}"
+                f"line {lines[0][0]}: unknown column {strangers[0]!r}; known columns: {', '.join(FIELDS)}"
             )
         return _collect(lines[1:], lambda line: _from_csv(line, header))
     return _collect(lines, lambda line: _from_csv(line, list(FIELDS)))
@@ -57,9 +57,9 @@ def _from_json(line: str) -> dict[str, str | None]:
     except (ValueError, RecursionError) as error:
         raise InputError("is not JSON") from error
     if not isinstance(value, dict) or not all(isinstance(text, str | None) for text in value.values()):
-        raise InputError("is not an object of texts")
+        raise InputError("is not an object with string values")
     if strangers := sorted(value.keys() - set(FIELDS)):
-        raise InputError(f"no field {strangers[0]!r}; there are: {', '.join(FIELDS)}")
+        raise InputError(f"unknown field {strangers[0]!r}; known fields: {', '.join(FIELDS)}")
     return value
 
 
@@ -67,7 +67,7 @@ def _from_json_array(text: str) -> list[tuple[str, dict[str, str | None]]]:
     try:
         items = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError("standard input begins like a JSON array and is none") from error
+        raise InputError("standard input begins with [ but is not a JSON array") from error
     return _collect([(number, json.dumps(item)) for number, item in enumerate(items, 1)], _from_json)
 
 
@@ -75,5 +75,5 @@ def _from_csv(line: str, names: list[str]) -> dict[str, str | None]:
     cells: Iterator[list[str]] = csv.reader(io.StringIO(line), skipinitialspace=True)
     values = [cell.strip() or None for cell in next(cells)]
     if len(values) > len(names):
-        raise InputError(f"has {len(values)} columns; there are: {', '.join(names)}")
+        raise InputError(f"has {len(values)} columns; known columns: {', '.join(names)}")
     return dict(zip(names, values, strict=False))

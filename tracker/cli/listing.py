@@ -24,16 +24,20 @@ LISTED = {
 
 
 def list_(
-    status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
-    attention: Annotated[Attention | None, typer.Option(help="Only those with this flag.")] = None,
-    callback_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only those with this callback id.")
+    status: Annotated[Status | None, typer.Option(help="Show only translations with this status.")] = None,
+    attention: Annotated[
+        Attention | None, typer.Option(help="Show only translations with this attention flag.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="COUNT", min=1, help="At most so many.")] = None,
+    callback_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show only translations with this callback id.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="COUNT", min=1, help="Maximum number of translations to show.")
+    ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """List translations, the ones tracked first on top."""
+    """List translations, the oldest first."""
 
     async def read(repository: Repository) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -60,7 +64,7 @@ def list_(
 
 
 def show(video_translate_id: Id, config: Config = None, as_json: AsJson = False) -> None:
-    """Show one translation: every column, and who changed its status when."""
+    """Show one translation and the history of its status."""
 
     async def read(repository: Repository) -> dict[str, Any]:
         row = await find(repository, video_translate_id)
@@ -80,11 +84,11 @@ def show(video_translate_id: Id, config: Config = None, as_json: AsJson = False)
             changes, {name: name for name in ("old_status", "new_status", "source", "observed_at", "note")}
         )
     else:
-        out.print("its status has not changed yet")
+        out.print("no status changes yet")
 
 
 async def find(repository: Repository, video_translate_id: str) -> dict[str, Any]:
     """Its row; raises InputError where it is not tracked."""
     if not (rows := await repository.find([video_translate_id])):
-        raise InputError(f"{video_translate_id[:80]!r} is not tracked; tracker add starts it")
+        raise InputError(f"{video_translate_id[:80]!r} is not tracked; track it with `tracker add`")
     return rows[0]

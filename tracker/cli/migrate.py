@@ -15,15 +15,13 @@ from tracker.store.schema import plan as migration_plan
 
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="REVISION", help="Go up or down to this revision; for a rollback."),
+    typer.Option("--to", metavar="REVISION", help="Upgrade or downgrade to this revision."),
 ]
-Plan = Annotated[
-    bool, typer.Option("--plan", help="Print what would run, as SQL of this database; run nothing.")
-]
+Plan = Annotated[bool, typer.Option("--plan", help="Print the SQL of the migrations; run nothing.")]
 
 
 def migrate(config: Config = None, to: To = None, plan: Plan = False, as_json: AsJson = False) -> None:
-    """Bring the database's schema up to date, or to the one of an older version."""
+    """Upgrade the database schema, or downgrade it for an older version of tracker."""
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")
     engines = open_database(loaded.settings)
@@ -38,9 +36,11 @@ def migrate(config: Config = None, to: To = None, plan: Plan = False, as_json: A
     if as_json:
         print_json({"before": before, "after": after})
     elif before == after:
-        out.print(f"the schema is {after} already" if to else f"the schema is up to date: {after}")
+        out.print(f"the schema is already {after}" if to else f"the schema is up to date: {after}")
     elif before is not None and before > after:
-        out.print(f"the schema is back at {after}, before: {before}; what only {before} holds is gone")
+        out.print(
+            f"the schema is now {after}, before: {before}; data that only {before} can store was deleted"
+        )
     else:
         out.print(f"the schema is now {after}, before: {before or 'none'}")
 
@@ -50,15 +50,15 @@ def print_plan(found: migration_plan.Plan, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    print_plainly(f"-- the schema is {found.before or 'not there yet'}; wanted: {found.after}")
+    print_plainly(f"-- current schema: {found.before or 'none'}; target: {found.after}")
     if not found.steps:
         print_plainly("-- nothing to do")
     for step in found.steps:
-        print_plainly(f"\n-- {step.revision}{'' if step.up else ' taken back'}: {step.title}")
+        print_plainly(f"\n-- {step.revision}{'' if step.up else ' (downgrade)'}: {step.title}")
         for statement in step.sql:
             print_plainly(f"\n{statement}")
     if found.steps:
-        print_plainly("\n-- nothing of this was run; without --plan it is")
+        print_plainly("\n-- nothing was run; run it without --plan")
 
 
 def print_plainly(text: str) -> None:

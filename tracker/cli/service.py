@@ -19,9 +19,9 @@ log = structlog.get_logger("tracker.daemon")
 
 
 def run(config: Config = None, as_json: AsJson = False) -> None:
-    """Run the daemon: receive webhooks, poll what is due, until SIGTERM.
+    """Run the daemon: receive webhooks and poll HeyGen until SIGTERM.
 
-    SQLite is migrated at the start. --json logs JSON lines.
+    A SQLite database is migrated at startup. With --json, log events are JSON lines.
     """
     if not systemd.writes_to_journal(os.environ):
         raise typer.Exit(_run(config, as_json=as_json))
@@ -32,7 +32,7 @@ def run(config: Config = None, as_json: AsJson = False) -> None:
         log.critical("cannot start", error=str(error))
         code = exit_code(error)
     except Exception:  # one record with a priority, and no secrets
-        log.critical("tracker died", exc_info=True)
+        log.critical("tracker crashed", exc_info=True)
         code = Exit.FAILED
     raise typer.Exit(code)
 
@@ -50,7 +50,7 @@ def _run(config: Path | None, *, as_json: bool) -> int:
 
 def _told(loaded: Loaded) -> Loaded:
     for name in loaded.unknown:
-        log.warning("unknown setting", name=name, advice="`tracker check-config` lists them")
+        log.warning("unknown setting", name=name, advice="`tracker check-config` lists all settings")
     for name in loaded.empty:
-        log.warning("empty credential", name=name, advice="it counts as not set")
+        log.warning("empty credential", name=name, advice="it is treated as not set")
     return loaded

@@ -12,115 +12,124 @@ from tracker.simulator.delivery import Endpoint, SignatureHeader
 from tracker.simulator.scenario import LinkExpiry, RetiredAnswer, Scenario, load_scenario
 from tracker.simulator.server import base_url, serve
 
-FAULTS = "What goes wrong (rates from 0 to 1)"
-TIMES = "How long it takes (seconds, MIN,MAX)"
-FILES = "Its files"
-VERSIONS = "The versions of its API"
+FAULTS = "Faults (rates from 0 to 1)"
+TIMES = "Times (seconds, MIN,MAX)"
+FILES = "Files"
+VERSIONS = "API versions"
 
 
 def simulate(
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where it listens; port 0 takes a free one.")
+        str, typer.Option(metavar="HOST:PORT", help="Address to listen on; port 0 picks a free port.")
     ] = "127.0.0.1:8399",
     webhook_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where webhooks go, e.g. http://127.0.0.1:8321/webhooks/heygen."),
+        typer.Option(metavar="URL", help="URL that receives the webhooks."),
     ] = None,
     webhook_secret: Annotated[
-        str | None, typer.Option(metavar="SECRET", help="Signs the webhooks; without it they are not signed.")
+        str | None,
+        typer.Option(metavar="SECRET", help="Secret to sign webhooks with.  \\[default: unsigned]"),
     ] = None,
     signature_header: Annotated[
-        SignatureHeader, typer.Option(help="The header that carries the signature.")
+        SignatureHeader, typer.Option(help="Header of the webhook signature.")
     ] = "Signature",
     api_key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY...", help=f"A valid key; repeatable.  \\[default: {DEFAULT_KEY}]"),
+        typer.Option(metavar="KEY...", help=f"Accepted API key; repeatable.  \\[default: {DEFAULT_KEY}]"),
     ] = None,
     scenario: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML or JSON; flags win over it.")
+        Path | None, typer.Option(metavar="FILE", help="Scenario as TOML or JSON; options override it.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="The same seed tells the same story.")
+        int | None,
+        typer.Option(metavar="NUMBER", help="Seed of the random generator; the same seed repeats a run."),
     ] = None,
     pending_seconds: Annotated[
-        str | None, typer.Option(metavar="MIN,MAX", help="Time in the queue.", rich_help_panel=TIMES)
+        str | None,
+        typer.Option(metavar="MIN,MAX", help="Time a translation is pending.", rich_help_panel=TIMES),
     ] = None,
     running_seconds: Annotated[
-        str | None, typer.Option(metavar="MIN,MAX", help="Time of rendering.", rich_help_panel=TIMES)
+        str | None,
+        typer.Option(metavar="MIN,MAX", help="Time a translation is running.", rich_help_panel=TIMES),
     ] = None,
     late_seconds: Annotated[
-        str | None, typer.Option(metavar="MIN,MAX", help="How late late webhooks are.", rich_help_panel=TIMES)
+        str | None, typer.Option(metavar="MIN,MAX", help="Delay of late webhooks.", rich_help_panel=TIMES)
     ] = None,
     latency_seconds: Annotated[
-        str | None, typer.Option(metavar="MIN,MAX", help="Delay of status answers.", rich_help_panel=TIMES)
+        str | None,
+        typer.Option(metavar="MIN,MAX", help="Response time of status requests.", rich_help_panel=TIMES),
     ] = None,
     failure_rate: Annotated[
         float | None, typer.Option(metavar="RATE", help="Translations that fail.", rich_help_panel=FAULTS)
     ] = None,
     url_delay_rate: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Successes whose url comes later.", rich_help_panel=FAULTS),
+        typer.Option(metavar="RATE", help="Successes without a url at first.", rich_help_panel=FAULTS),
     ] = None,
     webhook_lost: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Webhooks never sent.", rich_help_panel=FAULTS)
+        float | None,
+        typer.Option(metavar="RATE", help="Webhooks that are never sent.", rich_help_panel=FAULTS),
     ] = None,
     webhook_doubled: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Webhooks sent twice.", rich_help_panel=FAULTS)
+        float | None,
+        typer.Option(metavar="RATE", help="Webhooks that are sent twice.", rich_help_panel=FAULTS),
     ] = None,
     webhook_late: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Webhooks held back.", rich_help_panel=FAULTS)
+        float | None,
+        typer.Option(metavar="RATE", help="Webhooks that are sent late.", rich_help_panel=FAULTS),
     ] = None,
     webhook_reordered: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Webhooks overtaken by another's.", rich_help_panel=FAULTS),
+        typer.Option(metavar="RATE", help="Webhooks that are sent out of order.", rich_help_panel=FAULTS),
     ] = None,
     error_rate: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Broken status answers.", rich_help_panel=FAULTS)
+        float | None, typer.Option(metavar="RATE", help="Status requests that fail.", rich_help_panel=FAULTS)
     ] = None,
     not_found_rate: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Ids unknown at first.", rich_help_panel=FAULTS)
+        float | None,
+        typer.Option(metavar="RATE", help="Ids that are not found at first.", rich_help_panel=FAULTS),
     ] = None,
     event_log_complete: Annotated[
-        bool | None, typer.Option(help="Lost webhooks are in the event log.", rich_help_panel=FAULTS)
+        bool | None, typer.Option(help="Include lost webhooks in the event log.", rich_help_panel=FAULTS)
     ] = None,
     v2_deprecated: Annotated[
-        bool | None, typer.Option(help="v2 warns of its retirement.", rich_help_panel=VERSIONS)
+        bool | None, typer.Option(help="Send v2's deprecation warning.", rich_help_panel=VERSIONS)
     ] = None,
     retire_v2_after_seconds: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="When v2 and v1 are retired.", rich_help_panel=VERSIONS),
+        typer.Option(metavar="SECONDS", help="Time until v1 and v2 are retired.", rich_help_panel=VERSIONS),
     ] = None,
     retired_answer: Annotated[
-        RetiredAnswer | None, typer.Option(help="What is answered then.", rich_help_panel=VERSIONS)
+        RetiredAnswer | None, typer.Option(help="Response of a retired version.", rich_help_panel=VERSIONS)
     ] = None,
     serve_files: Annotated[
         bool | None,
-        typer.Option(help="Links lead to the look-alike, which has files.", rich_help_panel=FILES),
+        typer.Option(help="Serve the files that the links point to.", rich_help_panel=FILES),
     ] = None,
     file_bytes: Annotated[
-        str | None, typer.Option(metavar="MIN,MAX", help="Size of a video.", rich_help_panel=FILES)
+        str | None, typer.Option(metavar="MIN,MAX", help="Size of a video in bytes.", rich_help_panel=FILES)
     ] = None,
     file_error_rate: Annotated[
         float | None,
         typer.Option(
-            metavar="RATE", help="Files that come broken, late or not at all.", rich_help_panel=FILES
+            metavar="RATE", help="Downloads that are broken, late or missing.", rich_help_panel=FILES
         ),
     ] = None,
     link_expiry: Annotated[
-        LinkExpiry | None, typer.Option(help="How links say until when they work.", rich_help_panel=FILES)
+        LinkExpiry | None, typer.Option(help="Format of the expiry time in links.", rich_help_panel=FILES)
     ] = None,
     link_life_seconds: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="How long links work.", rich_help_panel=FILES),
+        typer.Option(metavar="SECONDS", help="Time until links expire.", rich_help_panel=FILES),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
-    """Run a HeyGen look-alike, v2 and v3: translations that queue, render and end, and webhooks about them.
+    """Run a simulator of HeyGen's API (v2 and v3) that creates translations and sends webhooks.
 
     Example: tracker simulate --webhook-url http://127.0.0.1:8321/webhooks/heygen --webhook-secret s3cret
     --webhook-lost 0.3 --error-rate 0.1
 
-    Then let the daemon use it: TRACKER_HEYGEN_BASE_URL=http://127.0.0.1:8399
+    Then start the daemon with: TRACKER_HEYGEN_BASE_URL=http://127.0.0.1:8399
     TRACKER_HEYGEN_API_KEY=simulator-key TRACKER_WEBHOOK_SECRET=s3cret tracker run
     """
     flags = {name: value for name, value in locals().items() if name in Scenario.model_fields}

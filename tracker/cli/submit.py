@@ -13,7 +13,8 @@ import typer
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, shown
 from tracker.cli.services import with_services
 from tracker.cli.wait import Timeout, exit_code, follow, has_daemon
-from tracker.daemon.wiring import HeyGen, Services
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.wiring import Services
 from tracker.domain.status import Status
 from tracker.domain.submissions import Order, Submission, SubmissionState
 from tracker.domain.translation import UNSTORABLE, is_video_translate_id
@@ -33,41 +34,44 @@ LONGEST_STOP = 5.0
 
 def submit(
     video_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where HeyGen finds the video.")
+        str | None, typer.Option(metavar="URL", help="URL of the video to translate.")
     ] = None,
     asset_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="An asset uploaded to HeyGen (v3 only).")
+        str | None,
+        typer.Option(metavar="ID", help="Id of a video uploaded to HeyGen as an asset (API v3 only)."),
     ] = None,
     proofread_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Generate from this proofread.")
+        str | None,
+        typer.Option(metavar="ID", help="Id of a HeyGen proofread to generate the translation from."),
     ] = None,
     language: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="LANGUAGE...", help="Translate into this language; repeatable.", show_default=False
+            metavar="LANGUAGE...", help="Target language, as HeyGen names it; repeatable.", show_default=False
         ),
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Title of the translations.")] = None,
     callback_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Your own id of these translations; one is made up without it."),
+        typer.Option(metavar="ID", help="Your own id for these translations.  \\[default: a generated id]"),
     ] = None,
     field: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="A further field of the request; JSON, else text; repeatable."
+            metavar="NAME=VALUE",
+            help="Another field of HeyGen's request; the value is JSON or plain text; repeatable.",
         ),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all have ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all translations have finished.")] = False,
     timeout: Timeout = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create translations, one per language, and track them.
+    """Create translations at HeyGen, one per language, and track them.
 
-    They are stored before HeyGen is asked. Where no answer comes, `tracker run` finds out what
-    happened; nothing is created twice. Exit code 0: created (with --wait: all succeeded), 1: refused,
-    not known yet or failed, 4: time-out of --wait.
+    The request is stored before it is sent. If HeyGen does not answer, `tracker run` finds out whether the
+    translations exist; none is created twice. Exit code 0: created (with --wait: all succeeded), 1: refused,
+    result unknown or translation failed, 4: --wait timed out.
     """
     if timeout is not None and not wait:
         raise InputError("--timeout: needs --wait; add it, or leave --timeout out")
@@ -97,7 +101,7 @@ async def _create(
     as_json: bool,
 ) -> Exit:
     if services.heygen is None:
-        raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to submit; example: your-key")
+        raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to submit; example: your-key")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(services.heygen.submissions.stop, LONGEST_STOP)  # after Ctrl-C, too
         known = await services.heygen.submissions.submit(order)
@@ -136,11 +140,11 @@ def read_fields(given: list[str]) -> dict[str, Any]:
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise InputError(f"--field {name[:80]!r}: is no NAME=VALUE; example: --field speaker_num=2")
+            raise InputError(f"--field {name[:80]!r}: is not NAME=VALUE; example: --field speaker_num=2")
         if name in FLAGS:
-            raise InputError(f"--field {name}: has a flag of its own: use {FLAGS[name]}")
+            raise InputError(f"--field {name}: use the option {FLAGS[name]}")
         if name in fields:
-            raise InputError(f"--field {name}: is named twice; once is enough")
+            raise InputError(f"--field {name}: appears twice; remove one")
         _check_text("--field", one)
         fields[name] = _json_or_text(value)
     return fields
@@ -160,9 +164,9 @@ def check(order: Order) -> None:
     """Raise InputError for what HeyGen could not be asked."""
     named = [order.video_url, order.asset_id, order.proofread_id]
     if sum(one is not None for one in named) != 1:
-        raise InputError("name one of --video-url, --asset-id and --proofread-id; they exclude each other")
+        raise InputError("use exactly one of --video-url, --asset-id and --proofread-id")
     if order.video_url is not None and not _is_web_address(order.video_url):
-        raise InputError("--video-url: is no http or https address; example: https://example.com/talk.mp4")
+        raise InputError("--video-url: is not an http or https URL; example: https://example.com/talk.mp4")
     for flag, one in (("--asset-id", order.asset_id), ("--proofread-id", order.proofread_id)):
         if one is not None and not is_video_translate_id(one):
             raise InputError(f"{flag} {one[:80]!r}: HeyGen's ids have 1 to 255 of A-Z a-z 0-9 _ -")
@@ -176,14 +180,14 @@ def _check_languages(order: Order) -> None:
     if order.proofread_id is not None:
         given = [("--language", order.languages), ("--title", order.title)]
         for flag in (flag for flag, value in given if value):
-            raise InputError(f"{flag}: the proofread has its own; leave it out")
+            raise InputError(f"{flag}: cannot be used with --proofread-id; leave it out")
         return
     if not order.languages:
         raise InputError('--language: name at least one; example: --language "Spanish (Spain)"')
     for one in order.languages:
         _check_text("--language", one)
         if order.languages.count(one) > 1:
-            raise InputError(f"--language {one[:80]!r}: is named twice; once is enough")
+            raise InputError(f"--language {one[:80]!r}: appears twice; remove one")
 
 
 def _check_text(flag: str, text: str) -> None:
@@ -261,11 +265,11 @@ def _trouble(known: Submission) -> str | None:
         case SubmissionState.REFUSED:
             return f"HeyGen refused it: {known.error}"
         case SubmissionState.PLANNED:
-            return f"HeyGen has not got it: {known.error}; it is kept, and `tracker run` sends it again"
+            return f"not sent yet: {known.error}; the request is stored and `tracker run` will retry"
         case SubmissionState.SENT:
             return (
-                f"it is not known whether HeyGen received it: {known.error or 'no answer yet'}; its "
-                "translations are kept, and `tracker run` finds out: do not submit it again"
+                f"unknown whether HeyGen received the request: {known.error or 'no answer yet'}; "
+                "`tracker run` will find out; do not submit it again"
             )
     return known.error
 

@@ -25,16 +25,16 @@ Ids = Annotated[
 def add(
     ids: Ids = None,
     callback_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Your own id of these translations.")
+        str | None, typer.Option(metavar="ID", help="Your own id for these translations.")
     ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Their title.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Title of the translations.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Track translations; known ones only get their blanks filled.
+    """Track translations that exist at HeyGen; for tracked ones, only empty fields are set.
 
-    Without IDs (or with -) they are read from standard input: one per line, or CSV or JSON lines with
-    video_translate_id, callback_id and title. --callback-id alone tracks what HeyGen has yet to name.
+    Without IDs (or with -), read them from standard input: one id per line, or CSV or JSON lines with
+    video_translate_id, callback_id and title. Use --callback-id alone if the id is not known yet.
     """
     entries: list[tuple[str, dict[str, str | None]]]
     if ids == ["-"] or (not ids and callback_id is None):
@@ -85,11 +85,11 @@ async def _add(
 
 
 def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Poll once, now, what is due (or the named translations), just as the daemon does."""
+    """Poll all due translations, or the named ones, once."""
 
     async def work(services: Services) -> tuple[dict[str, int], str | None]:
         if services.poller.gate.reason:
-            raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to poll; example: your-key")
+            raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to poll; example: your-key")
         for one in ids or []:
             await find(services.repository, one)
             await services.tracker.record([Record(observation=poll_request(clock(), one))])
@@ -102,20 +102,22 @@ def poll(ids: Ids = None, config: Config = None, as_json: AsJson = False) -> Non
         counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
         out.print(f"{sum(outcomes.values())} polls{': ' if counted else ''}{counted}")
     if paused:
-        err.print(f"[red]error:[/] HeyGen does not answer this account now: {paused}")
+        err.print(f"[red]error:[/] polling is paused for this account: {paused}")
         raise typer.Exit(Exit.FAILED)
     if outcomes and set(outcomes) == {ProblemKind.UNREACHABLE}:
-        err.print("[red]error:[/] HeyGen answered none of them; `tracker show ID` tells each last_error")
+        err.print("[red]error:[/] no poll succeeded; `tracker show ID` shows the last_error")
         raise typer.Exit(Exit.FAILED)
 
 
 def reopen(video_translate_id: Id, config: Config = None, as_json: AsJson = False) -> None:
-    """Open a translation again that has ended; it is polled at once."""
+    """Reset a finished translation to pending; it is polled immediately."""
 
     async def work(services: Services) -> dict[str, Any]:
         row = await find(services.repository, video_translate_id)
         if not Status(row["status"]).is_final:
-            raise InputError(f"{video_translate_id} is {row['status']}: only what has ended can be reopened")
+            raise InputError(
+                f"{video_translate_id} is {row['status']}; only finished translations can be reopened"
+            )
         again = Observation(
             source=Source.MANUAL,
             observed_at=clock(),

@@ -44,15 +44,19 @@ RESTART_SEVERAL = "systemctl restart 'tracker@*.service'"
 RESTART_SOCKETS_SEVERAL = "systemctl restart 'tracker@*.socket' 'tracker-admin@*.socket' 'tracker@*.service'"
 RESTART = "systemctl restart tracker.service"
 RESTART_SOCKETS = "systemctl restart tracker.socket tracker.service"  # PartOf= brings the admin socket
-UP_TO_DATE = f"the units are up to date; a new version of tracker is taken up by: {RESTART}"
+UP_TO_DATE = f"the units are up to date; to start a new version of tracker, run: {RESTART}"
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where systemd looks for units.")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write the units to.")]
 Print = Annotated[
-    str | None, typer.Option("--print", metavar="NAME", help=f"Print one of {', '.join(FILES)}.")
+    str | None,
+    typer.Option("--print", metavar="NAME", help=f"Print one file and write nothing: {', '.join(FILES)}."),
 ]
 Several = Annotated[
     bool,
-    typer.Option("--several", help="Templates for several trackers on one PostgreSQL, tracker@1 and so on."),
+    typer.Option(
+        "--several",
+        help="Write templates (tracker@1, tracker@2, ...) for several trackers on one PostgreSQL.",
+    ),
 ]
 
 
@@ -62,7 +66,7 @@ def units(
     show: Print = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the systemd units of this installation, and say what to do next."""
+    """Write systemd units for this installation and print the next commands."""
     program = this_program()
     if show is not None:
         text = shipped(show, program)
@@ -111,7 +115,7 @@ def refuse_hidden(paths: Iterable[Path]) -> None:
 def shipped(name: str, program: Path) -> str:
     """A file as it is shipped, with `program` in it; raises InputError."""
     if name not in FILES:
-        raise InputError(f"there is no file {name} to print; there are {', '.join(FILES)}")
+        raise InputError(f"there is no file {name} to print; choose one of {', '.join(FILES)}")
     if name in TEMPLATES:
         return templated(shipped(TEMPLATES[name], program))
     packed = PACKAGE / "units"

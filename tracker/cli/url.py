@@ -13,12 +13,14 @@ from tracker.errors import InputError, LinkEndedError, NotFoundError, TrackerErr
 
 
 def url(
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.")],
-    kind: Annotated[LinkKind, typer.Option(help="Which file.")] = LinkKind.VIDEO,
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID", help="HeyGen's video_translate_id.", show_default=False)
+    ],
+    kind: Annotated[LinkKind, typer.Option(help="The file to link to.")] = LinkKind.VIDEO,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a link to the result that works for an hour at least, and nothing else."""
+    """Print a download link to a translated file, valid for at least an hour."""
     found = with_services(config, lambda services: _find(services, ids, kind))
     links = {name: link for name, link in found.items() if isinstance(link, Link)}
     if as_json:
@@ -37,7 +39,7 @@ async def _find(services: Services, ids: list[str], kind: LinkKind) -> dict[str,
     """A link of each, or why there is none. Nothing is asked where one of them is not tracked."""
     rows = {row["video_translate_id"]: row["id"] for row in await services.repository.find(ids)}
     if unknown := [name for name in ids if name not in rows]:
-        raise InputError(f"{unknown[0][:80]!r} is not tracked; tracker add starts it")
+        raise InputError(f"{unknown[0][:80]!r} is not tracked; track it with `tracker add`")
     found: dict[str, Link | TrackerError] = {}
     for name in ids:
         try:

@@ -20,7 +20,9 @@ LOOK_SECONDS = 2.0  # without any news: an id may have become known, and news ma
 STEPS = {Status.PENDING: 0, Status.RUNNING: 1, Status.SUCCESS: 2, Status.FAILED: 2}
 
 Row = dict[str, Any]
-Timeout = Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")]
+Timeout = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after this time.")
+]
 
 
 def wait(
@@ -31,18 +33,18 @@ def wait(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until translations have ended. Exit code 0: all succeeded, 1: any failed, 4: time-out."""
+    """Wait until translations have finished. Exit code 0: all succeeded, 1: any failed, 4: time-out."""
     wanted = list(dict.fromkeys(ids))
     alone = has_daemon(config) is False
 
     async def watch(repository: Repository) -> list[Row]:
         if alone:
-            err.print("[yellow]warning:[/] no `tracker run` uses this database now: nothing will move")
+            err.print("[yellow]warning:[/] no `tracker run` uses this database: statuses will not change")
 
         async def look() -> list[Row]:
             rows = {row["video_translate_id"]: row for row in await repository.find(wanted)}
             if missing := [one for one in wanted if one not in rows]:
-                raise InputError(f"{missing[0][:80]!r} is not tracked; tracker add starts it")
+                raise InputError(f"{missing[0][:80]!r} is not tracked; track it with `tracker add`")
             return [rows[one] for one in wanted]
 
         async with repository.news() as news:
@@ -81,7 +83,7 @@ def exit_code(rows: Sequence[Row], timeout: float | None) -> Exit:
     """0: all succeeded, 1: any failed, 4: the time was up, which standard error then says."""
     statuses = {Status(row["status"]) for row in rows}
     if not all(status.is_final for status in statuses):
-        err.print(f"[red]error:[/] not all had ended after {timeout or 0:g} s")
+        err.print(f"[red]error:[/] not all translations finished within {timeout or 0:g} s")
         return Exit.TIMED_OUT
     return Exit.FAILED if Status.FAILED in statuses else Exit.OK
 

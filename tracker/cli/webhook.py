@@ -12,12 +12,13 @@ from tracker.cli.webhook_registration import NAME, Done, RequestHandler
 from tracker.daemon.wiring import Services
 from tracker.polling.endpoint_check import ADVICE
 
-HELP = "Look after our webhook endpoint at HeyGen, and its secrets."
+HELP = "Manage this tracker's webhook endpoint at HeyGen and its secrets."
 
 EndpointId = Annotated[
-    str | None, typer.Argument(metavar="ENDPOINT_ID", help="HeyGen's id of it.  \\[default: ours]")
+    str | None,
+    typer.Argument(metavar="ENDPOINT_ID", help="HeyGen's id of the endpoint.  \\[default: this tracker's]"),
 ]
-Legacy = Annotated[bool, typer.Option("--legacy", help="HeyGen's v1 endpoints in the place of v3's.")]
+Legacy = Annotated[bool, typer.Option("--legacy", help="Use HeyGen's v1 endpoint API, not v3.")]
 ENDPOINT_COLUMNS = {
     "endpoint": "endpoint_id",
     "url": "url",
@@ -38,19 +39,21 @@ SECRET_COLUMNS = {
 def register(
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where HeyGen reaches us.  \\[default: TRACKER_WEBHOOK_URL]"),
+        typer.Option(
+            metavar="URL", help="Public URL of this tracker's webhooks.  \\[default: TRACKER_WEBHOOK_URL]"
+        ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"What the secret is called here.  \\[default: {NAME}]"),
+        typer.Option(metavar="NAME", help=f"Name to store the secret under.  \\[default: {NAME}]"),
     ] = None,
     legacy: Legacy = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have HeyGen call our url when a translation ends; repairs what is registered already.
+    """Register this tracker's webhook URL at HeyGen, or repair its registration.
 
-    The secret goes to TRACKER_WEBHOOK_SECRETS_FILE; without one it is printed, this once.
+    The secret is stored in TRACKER_WEBHOOK_SECRETS_FILE; without that setting it is printed once.
     """
 
     async def work(services: Services) -> Done:
@@ -58,12 +61,12 @@ def register(
 
     done = with_services(config, work, create=True)
     repaired = f", repaired: {', '.join(done.repaired)}" if done.repaired else ""
-    said = "was registered already" if done.was_known else "is registered"
+    said = "was already registered" if done.was_known else "is registered"
     _end(done, f"endpoint {done.endpoint_id} {said}{repaired}: {done.url}", as_json=as_json)
 
 
 def status(config: Config = None, as_json: AsJson = False) -> None:
-    """Show the endpoints at HeyGen, our secrets and their use; exit code 1 where something is wrong."""
+    """Show the endpoints at HeyGen and the known secrets. Exit code 1: there is a problem."""
 
     async def work(services: Services) -> dict[str, Any]:
         return await RequestHandler(services).status()
@@ -77,9 +80,9 @@ def status(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Have HeyGen make a new secret; the previous one is accepted for 24 hours more.
+    """Replace the secret of an endpoint; the previous secret stays valid for 24 hours.
 
-    A running daemon takes up the new one by itself where TRACKER_WEBHOOK_SECRETS_FILE keeps it.
+    With TRACKER_WEBHOOK_SECRETS_FILE, a running daemon picks up the new secret.
     """
 
     async def work(services: Services) -> Done:
@@ -92,7 +95,7 @@ def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJso
 def remove(
     endpoint_id: EndpointId = None, legacy: Legacy = False, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """Have HeyGen call an endpoint no more; its secret is accepted for 24 hours more."""
+    """Remove an endpoint at HeyGen; its secret stays valid for 24 hours."""
 
     async def work(services: Services) -> Done:
         return await RequestHandler(services).remove(endpoint_id, legacy=legacy)
@@ -118,12 +121,12 @@ def _end(done: Done, headline: str, *, as_json: bool) -> None:
 
 def _print_secret(done: Done) -> None:
     if done.secrets_file is not None:
-        out.print(f"its secret is in {done.secrets_file}, named {done.name}", markup=False)
+        out.print(f"its secret is stored in {done.secrets_file} as {done.name}", markup=False)
     if done.settings:
-        out.print("its secret is shown this once; set it, and restart the daemon:")
+        out.print("the secret is shown only once; set it and restart the daemon:")
         out.print(done.settings[0], markup=False)
         for more in done.settings[1:]:
-            out.print("for 24 hours keep the previous one, too, which HeyGen's retries are signed with:")
+            out.print("keep the previous secret for 24 hours; HeyGen signs retries with it:")
             out.print(more, markup=False)
 
 
@@ -145,7 +148,7 @@ def _print_status(found: dict[str, Any]) -> None:
     else:
         out.print("no secrets: signed webhooks are refused")
     delivery = found["delivery"]
-    out.print(f"webhooks reported {delivery['by_webhook']} of the latest {delivery['ends']} ends first")
+    out.print(f"webhooks came first for {delivery['by_webhook']} of the last {delivery['ends']} completions")
     for problem in found["problems"]:
         out.print(f"[red]{problem}[/]: ", end="")
         out.print(ADVICE[problem], markup=False)

@@ -14,15 +14,15 @@ EXAMPLE = "https://tracker.example/webhooks/heygen"
 def check_name(name: str | None, configured: Container[str]) -> None:
     """Raise InputError for what cannot name a secret beside the `configured` ones."""
     if name is not None and not SECRET_NAME.fullmatch(name):
-        raise InputError("--name: has 1 to 64 of A-Z a-z 0-9 . _ -; example: --name heygen")
+        raise InputError("--name: must be 1 to 64 characters of A-Z a-z 0-9 . _ -; example: --name heygen")
     if name == "main" or name in configured:
-        raise InputError(f"--name {name}: is a secret's name in the settings; example: --name heygen")
+        raise InputError(f"--name {name}: is the name of a secret in the settings; example: --name heygen")
 
 
 def checked_url(url: str | None) -> str:
     """A url that HeyGen can call and nobody can listen to on the way; raises InputError."""
     if url is None:
-        raise InputError(f"--url: name where HeyGen reaches this tracker; example: --url {EXAMPLE}")
+        raise InputError(f"--url: the public URL of this tracker is required; example: --url {EXAMPLE}")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -32,7 +32,7 @@ def checked_url(url: str | None) -> str:
     if not usable or parts.fragment or "@" in parts.netloc or any(char.isspace() for char in url):
         raise InputError(f"--url: is not the url of a webhook endpoint; example: {EXAMPLE}")
     if parts.scheme != "https" and not _is_loopback(host):
-        raise InputError(f"--url: HeyGen's webhooks must come by https; example: {EXAMPLE}")
+        raise InputError(f"--url: must be https; example: {EXAMPLE}")
     return url
 
 

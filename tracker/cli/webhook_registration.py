@@ -45,7 +45,9 @@ class RequestHandler:
 
     def __init__(self, services: Services) -> None:
         if services.heygen is None:
-            raise SettingsError("TRACKER_HEYGEN_API_KEY: is needed to ask HeyGen; example: your-key")
+            raise SettingsError(
+                "TRACKER_HEYGEN_API_KEY: is required for requests to HeyGen; example: your-key"
+            )
         self._services = services
         self._url = services.settings.webhook_url
         self._v3 = Endpoints(services.heygen.client, clock)
@@ -66,7 +68,9 @@ class RequestHandler:
         await self._remember(done, {"endpoint_id": done.endpoint_id, "url": done.url, "legacy": legacy})
         former = before.get("endpoint_id")
         if former not in (None, done.endpoint_id):
-            done.notes.append(f"the endpoint before is {former}; `tracker webhook remove {former}` ends it")
+            done.notes.append(
+                f"the previous endpoint is {former}; remove it with `tracker webhook remove {former}`"
+            )
         return done
 
     async def rotate(self, endpoint_id: str | None) -> Done:
@@ -74,8 +78,8 @@ class RequestHandler:
         remembered = await self._remembered()
         if remembered.get("legacy") and endpoint_id in (None, remembered["endpoint_id"]):
             raise InputError(
-                "HeyGen rotates no secret of a legacy endpoint; "
-                "`tracker webhook remove`, then `tracker webhook register`"
+                "HeyGen cannot rotate the secret of a legacy endpoint; "
+                "run `tracker webhook remove`, then `tracker webhook register`"
             )
         endpoint_id = endpoint_id or await self._ours(remembered)
         if self.webhook_secrets.path is not None:
@@ -83,13 +87,15 @@ class RequestHandler:
         try:
             secret = await self._v3.rotate(endpoint_id)
         except TransientError as error:
-            raise TransientError(f"{error}; the secret may be rotated all the same: run it again") from error
+            raise TransientError(
+                f"{error}; the secret may have been rotated; run `tracker webhook rotate` again"
+            ) from error
         done = Done(endpoint_id=endpoint_id, name=self.webhook_secrets.name_of(endpoint_id))
         if done.name is None:
             done.name = self._free_name(endpoint_id)
             done.notes.append(
-                "leave the previous secret where it is set for 24 hours more: "
-                "webhooks that are signed with it may still come"
+                "keep the previous secret in the settings for 24 hours: "
+                "HeyGen may still send webhooks signed with it"
             )
         self._keep(done, secret, is_new=False)
         return done
@@ -106,7 +112,7 @@ class RequestHandler:
         except NotFoundError:
             if endpoint_id != ours:
                 raise
-            done.notes.append("HeyGen did not have it any more")
+            done.notes.append("HeyGen had already removed it")
         if self.webhook_secrets.path is not None and self.webhook_secrets.name_of(endpoint_id) is not None:
             try:
                 self.webhook_secrets.retire(endpoint_id)
@@ -156,14 +162,14 @@ class RequestHandler:
             new = await (self._legacy if legacy else self._v3).register(url)
         except TransientError as error:
             raise TransientError(
-                f"{error}; it may be registered all the same: `tracker webhook status` tells"
+                f"{error}; the endpoint may be registered; check with `tracker webhook status`"
             ) from error
         given = (name or NAME) if replaces else name
         done = Done(endpoint_id=new.endpoint_id, url=new.url, name=given or self._free_name(new.endpoint_id))
         if new.secret is None:
             done.name = None
             done.problems.append(
-                f"HeyGen told no secret: `tracker webhook rotate {new.endpoint_id}` makes one"
+                f"HeyGen returned no secret; create one with `tracker webhook rotate {new.endpoint_id}`"
             )
         else:
             self._keep(done, new.secret, is_new=not replaces)
@@ -183,9 +189,9 @@ class RequestHandler:
         elif known.secret is None:
             where, told = "", done.problems
             if self.webhook_secrets.secrets():  # one of them may be it
-                where, told = "where this tracker does not have it: ", done.notes
-            again = f"`tracker webhook rotate {known.endpoint_id}` makes another"
-            told.append(f"its secret cannot be read again; {where}{again}")
+                where, told = "if this tracker does not have it, ", done.notes
+            again = f"create a new one with `tracker webhook rotate {known.endpoint_id}`"
+            told.append(f"HeyGen does not show its secret again; {where}{again}")
         return done
 
     async def _repair(self, known: Endpoint, done: Done, *, legacy: bool) -> None:
@@ -201,11 +207,13 @@ class RequestHandler:
                 await self._v3.update(known.endpoint_id, enable=True)
                 done.repaired.append("status")
         except RefusedError as error:
-            done.problems.append(f"HeyGen does not let it be repaired: {error}; {again}")
+            done.problems.append(f"HeyGen refused the repair: {error}; {again}")
             return
         now = next((one for one in await self._v3.list() if one.endpoint_id == known.endpoint_id), known)
         if now.lacks or not now.is_enabled:
-            done.problems.append(f"it is still {now.status} and lacks {len(now.lacks)} events; {again}")
+            done.problems.append(
+                f"the endpoint is still {now.status} and lacks {len(now.lacks)} events; {again}"
+            )
 
     # Secrets and memory
 
@@ -270,7 +278,7 @@ class RequestHandler:
         try:
             await self._services.repository.remember(REGISTERED_KEY, endpoint)
         except StoreError as error:
-            done.problems.append(f"which endpoint is ours could not be stored: {error}; run it again")
+            done.problems.append(f"the endpoint id could not be stored: {error}; run the command again")
 
     async def _ours(self, remembered: dict[str, Any]) -> str:
         """The id of our endpoint; InputError where that would be a guess."""
@@ -279,7 +287,7 @@ class RequestHandler:
         ours = find_ours(await self._v3.list(), {}, self._url)
         if ours is None:
             raise InputError(
-                "which endpoint is ours is not known; name its id, which `tracker webhook status` shows"
+                "this tracker's endpoint is unknown; name its id: `tracker webhook status` lists them"
             )
         return ours.endpoint_id
 

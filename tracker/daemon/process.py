@@ -13,18 +13,18 @@ from starlette.applications import Starlette
 
 from tracker.daemon.database import clock, open_database
 from tracker.daemon.health import Health
+from tracker.daemon.heygen_wiring import HeyGen
+from tracker.daemon.listeners import listeners_for, refuse_unguarded
+from tracker.daemon.reload import Reload
 from tracker.daemon.startup import Startup
 from tracker.daemon.systemd import Manager
-from tracker.daemon.wiring import HeyGen, Services, open_services
-from tracker.errors import SettingsError, TrackerError
+from tracker.daemon.wiring import Services, open_services
 from tracker.heygen.webhook_events import find_signer, parse_json_object, read_event, read_unusable
-from tracker.observability import logs
 from tracker.polling.scheduler import Ticker
-from tracker.settings import PREFIX, Address, Settings
+from tracker.settings import Settings
 from tracker.store.engine import Engines
 from tracker.store.process_lock import sole_runner
 from tracker.web.admin import Admin, create_admin_app
-from tracker.web.listen import address_of, is_private, open_listener
 from tracker.web.live_updates import LiveUpdates
 from tracker.web.public import create_public_app
 from tracker.web.receiver import Receiver, WebhookFormat
@@ -38,20 +38,20 @@ STATUS_SECONDS = 5.0
 RETENTION_SECONDS = 60.0
 SUBMISSIONS_SECONDS = 10.0
 ENDPOINT_SECONDS = 3600.0
-CLOSING_SECONDS = 5.0  # beyond TRACKER_STOP_TIMEOUT, for the process to end
-DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is gone, and so shall we be
+CLOSING_SECONDS = 5.0  # after TRACKER_STOP_TIMEOUT, for the process to exit
+DEAD_AFTER = timedelta(seconds=60)  # without a tick: the poller is dead, so the process exits
 
 WEBHOOK_FORMAT = WebhookFormat(find_signer, parse_json_object, read_event, read_unusable)
 
 
-def _exit_at_last() -> None:
-    """A thread that waits for a database for ever cannot be stopped, and a kill loses no more than this."""
-    log.critical("could not stop in time; the process ends all the same")
+def _exit_now() -> None:
+    """A thread that waits for the database cannot be stopped; a kill would lose no more than this."""
+    log.critical("stop timed out; exiting")
     os._exit(1)
 
 
 def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
-    """What is asked of HeyGen beside the polls."""
+    """Requests to HeyGen other than polls."""
     ticker.every(TICK_SECONDS, "plan", heygen.planner.tick)
     ticker.every(TICK_SECONDS, "renewals", heygen.renewals.tick, errand=True)
     ticker.every(SUBMISSIONS_SECONDS, "submissions", heygen.submissions.resume, errand=True)
@@ -65,7 +65,7 @@ def _tick_heygen(ticker: Ticker, heygen: HeyGen) -> None:
 class Daemon:
     """One process, one event loop: two listeners, the tick, the poller.
 
-    `manager` is told how it fares; `read` gives the settings anew at SIGHUP, or raises SettingsError.
+    `manager` receives the state of the daemon; SIGHUP calls `read`, which raises SettingsError.
     """
 
     silence = DEAD_AFTER
@@ -86,7 +86,7 @@ class Daemon:
         self._failure: str | None = None
 
     async def run(self) -> int:
-        """Run until SIGTERM or SIGINT (answers 0) or until a part dies (1); raises TrackerError at start."""
+        """Run until SIGTERM or SIGINT (returns 0) or until a component fails (1). Raises TrackerError."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -111,10 +111,10 @@ class Daemon:
             await self._serve(services)
 
     async def _serve(self, services: Services) -> None:
-        """Everything between the store's opening and its closing."""
+        """Run everything that needs an open store."""
         live_updates = LiveUpdates(services.repository)
-        public = self._listeners("public", self._settings.listen)
-        admin = self._listeners("admin", self._settings.admin_listen)
+        public = listeners_for("public", self._settings.listen, self._inherited)
+        admin = listeners_for("admin", self._settings.admin_listen, self._inherited)
         servers = self._servers(services, live_updates, public, admin)
         serving = {
             server.name: asyncio.create_task(server.serve_here(), name=server.name) for server in servers
@@ -122,7 +122,7 @@ class Daemon:
         ticker = Ticker(clock)
         health = Health(services, ticker, serving, self._manager)
         self._tick(services, ticker, health)
-        ticker.start()  # first: the webhooks that have queued up would be stored before its first claim
+        ticker.start()  # first: else queued webhooks would be stored before the first claim
         for server in servers:
             listening = asyncio.create_task(server.listening())
             await asyncio.wait([listening, serving[server.name]], return_when=asyncio.FIRST_COMPLETED)
@@ -131,8 +131,9 @@ class Daemon:
         began = asyncio.create_task(services.poller.began.wait())
         await asyncio.wait([watch, stopped, began], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
-            await self._tell_up(services, servers, health)
-        reloads = asyncio.create_task(self._reload_at_will(services, health, live_updates, admin))
+            await self._report_up(services, servers, health)
+        reload = Reload(services, health, live_updates, admin, self._manager)
+        reloads = asyncio.create_task(self._reload_on_request(reload), name="reload")
         await asyncio.wait([watch, stopped, reloads], return_when=asyncio.FIRST_COMPLETED)
         for part in (watch, reloads):
             if part.done() and (error := part.exception()) is not None:
@@ -151,15 +152,22 @@ class Daemon:
         if self._manager.is_there:
             ticker.every(STATUS_SECONDS, "status", health.report_status, errand=True)
 
-    async def _tell_up(self, services: Services, servers: list[Server], health: Health) -> None:
-        """The sockets are served and the store was asked for work: whoever waits for us may go on."""
+    async def _report_up(self, services: Services, servers: list[Server], health: Health) -> None:
+        """Report READY: both sockets are served and the first claim is done."""
         self._manager.ready()
         addresses = {server.name: server.address for server in servers}
         log.info(
             "tracker is up", **addresses, polling=services.poller.gate.reason or "on", process=os.getpid()
         )
-        if self._manager.is_there:  # only now: counting a large table takes its time
+        if self._manager.is_there:  # last: counting a large table takes time
             await health.report_status()
+
+    async def _reload_on_request(self, reload: Reload) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            if self._read is not None:
+                await reload.run(self._read)
 
     async def _end(
         self,
@@ -169,15 +177,15 @@ class Daemon:
         serving: Mapping[str, asyncio.Task[None]],
         ticker: Ticker,
     ) -> None:
-        """Stop in order: the polls, the listeners, the submissions; within TRACKER_STOP_TIMEOUT.
+        """Stop in order: polls, listeners, submissions; within TRACKER_STOP_TIMEOUT.
 
-        The listeners are served while the last polls are answered: their senders wait all the shorter.
+        The listeners still answer while the last polls finish, so that senders wait less.
         """
         log.info("stopping")
         patience = self._settings.stop_timeout
         self._manager.stopping(patience + CLOSING_SECONDS)
         loop = asyncio.get_running_loop()
-        loop.call_later(patience, _exit_at_last)
+        loop.call_later(patience, _exit_now)
         latest = loop.time() + patience * 7 / 8  # then the store still has to close
         ends = [services.poller.stop(patience=patience / 4), ticker.stop(patience=patience / 4)]
         if services.archive is not None:
@@ -192,50 +200,13 @@ class Daemon:
     async def _watch(
         self, services: Services, ticker: Ticker, serving: Mapping[str, asyncio.Task[None]], health: Health
     ) -> None:
-        """The daemon never runs on without one of its parts: whoever restarts it gets an exit code."""
+        """Stop the daemon with an exit code if a component fails, so that the service manager restarts it."""
         while not self._stop.is_set():
             await health.look()
             if dead := health.dead_parts(self.silence.total_seconds()):
                 self._failure = ", ".join(dead)
-                log.critical("a part died; stopping", part=self._failure)
+                log.critical("a component failed; stopping", part=self._failure)
                 self._stop.set()
-
-    # Reloading
-
-    async def _reload_at_will(
-        self, services: Services, health: Health, live_updates: LiveUpdates, admin: Sequence[socket.socket]
-    ) -> None:
-        while True:
-            await self._reload.wait()
-            self._reload.clear()
-            self._manager.reloading()
-            try:
-                await self._take_over(services, live_updates, admin)
-            except TrackerError as error:
-                log.error("settings not reloaded", error=str(error), advice="the old ones go on")
-                health.trouble = "settings not reloaded: a new value is wrong"
-            else:
-                health.trouble = None
-            if self._manager.is_there:
-                await health.report_status()
-            self._manager.ready()
-
-    async def _take_over(
-        self, services: Services, live_updates: LiveUpdates, admin: Sequence[socket.socket]
-    ) -> None:
-        """Read the settings anew and go on with what can change without a restart; raises SettingsError."""
-        if self._read is None:
-            return
-        reload = services.settings.reloaded(await asyncio.to_thread(self._read))
-        if reload.settings.admin_token is None:
-            self._check_open(admin)
-        services.adopt(reload.settings)
-        logs.reconfigure(level=reload.settings.log_level, secrets=reload.settings.secret_values())
-        if "admin_token" in reload.applied:
-            live_updates.end_streams()  # they were let in by the old one
-        log.info("settings reloaded", changed=_variables(reload.applied) or "none")
-        if reload.waiting:
-            log.warning("settings wait for a restart", changed=_variables(reload.waiting))
 
     # The listeners
 
@@ -251,12 +222,6 @@ class Daemon:
             Server("webhooks", self._public_app(services), public, stop_seconds=half, keep_alive=False),
             Server("admin", self._admin_app(services, live_updates, admin), admin, stop_seconds=half),
         ]
-
-    def _listeners(self, name: str, address: Address) -> Sequence[socket.socket]:
-        """The sockets that systemd holds for us, else one of our own."""
-        if given := self._inherited.get(name):
-            return given
-        return [open_listener(host=address.host, port=address.port, path=address.path)]
 
     def _public_app(self, services: Services) -> Starlette:
         if not services.webhook_secrets.secrets():
@@ -280,7 +245,7 @@ class Daemon:
         self, services: Services, live_updates: LiveUpdates, listeners: Sequence[socket.socket]
     ) -> Starlette:
         if services.settings.admin_token is None:
-            self._check_open(listeners)
+            refuse_unguarded(listeners)
         admin = Admin(
             services.repository,
             services.tracker,
@@ -295,16 +260,3 @@ class Daemon:
             token=lambda: token.get_secret_value() if (token := services.settings.admin_token) else None,
             any_host=all(one.family == socket.AF_UNIX for one in listeners),
         )
-
-    def _check_open(self, listeners: Sequence[socket.socket]) -> None:
-        """Without a token only this machine may come, also where systemd opened it. Raises SettingsError."""
-        for one in listeners:
-            if not is_private(one):
-                raise SettingsError(
-                    f"TRACKER_ADMIN_TOKEN: is required while the admin listener is {address_of(one)}; "
-                    "example: a long random word"
-                )
-
-
-def _variables(names: list[str]) -> str:
-    return ", ".join(f"{PREFIX}{name.upper()}" for name in names)

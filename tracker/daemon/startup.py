@@ -35,7 +35,7 @@ class Startup:
 
     async def _migrate(self, engines: Engines) -> None:
         """What a large database needs for it is not held against us."""
-        self._manager.status("bringing the database's schema up to date")
+        self._manager.status("migrating the database schema")
         before, after = await asyncio.to_thread(migrations.migrate, engines.writer)
         if before != after:
             log.info("schema migrated", before=before, after=after)

@@ -96,7 +96,7 @@ class Manager:
             try:
                 sender.sendto("\n".join(lines).encode(), address)
             except OSError as error:  # nobody to tell is no reason to stop
-                log.warning("systemd not told", message=lines[0], error=str(error))
+                log.warning("systemd not notified", message=lines[0], error=str(error))
 
 
 def _extension(seconds: float) -> str:

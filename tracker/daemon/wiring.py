@@ -9,6 +9,7 @@ from datetime import timedelta
 from tracker.archive.archiver import Archiver
 from tracker.daemon.archive_wiring import FilesAtNeed, limits_of, missing, open_archiver
 from tracker.daemon.database import clock, open_store
+from tracker.daemon.heygen_wiring import HeyGen, connect_heygen, open_client, open_statuses, sweep_interval
 from tracker.domain.files.ports import Files
 from tracker.domain.limits import PollLimits
 from tracker.domain.poller_state import PollerState
@@ -17,45 +18,18 @@ from tracker.domain.ports import Clock
 from tracker.domain.retention import Keep
 from tracker.domain.schedule import Schedule
 from tracker.errors import StoreError
-from tracker.heygen import v2
-from tracker.heygen.client import HeyGenClient
-from tracker.heygen.creation import Creation
-from tracker.heygen.listings import EventLog, TranslationList
-from tracker.heygen.statuses import StatusEndpoint
-from tracker.heygen.webhook_endpoints import Endpoints, LegacyEndpoints
 from tracker.observability import logs
 from tracker.observability.metrics import Metrics
-from tracker.polling.catch_up import CatchUp
-from tracker.polling.discovery import Discovery, Sweeps
-from tracker.polling.endpoint_check import EndpointCheck
-from tracker.polling.planner import Planner
 from tracker.polling.poller import Poller
-from tracker.polling.renewals import Renewals
 from tracker.settings import Settings
 from tracker.store.engine import Engines
 from tracker.store.repository import Repository
 from tracker.tracking.fresh_links import FreshLinks, Freshness
 from tracker.tracking.recorder import Recorder
 from tracker.tracking.retention import Retention
-from tracker.tracking.submissions import Submissions
 from tracker.tracking.webhook_secrets import WebhookSecrets
 
 STOP_SECONDS = 5.0  # for a file that is complete, and on its way into its place
-HEYGEN_API = "heygen_api"  # under this name it is remembered which API the account speaks
-
-
-@dataclass(frozen=True, slots=True)
-class HeyGen:
-    """Everything that asks HeyGen; there is none without an API key."""
-
-    client: HeyGenClient
-    statuses: StatusEndpoint
-    planner: Planner
-    submissions: Submissions
-    watch: EndpointCheck
-    renewals: Renewals
-    catch_up: CatchUp | None  # v2 has no event log
-    sweeps: Sweeps | None  # nor a list
 
 
 @dataclass(slots=True)
@@ -105,7 +79,7 @@ class Services:
         if self.heygen is not None:
             self._adopt_for_heygen(self.heygen, schedule)
 
-    def _adopt_for_heygen(self, heygen: "HeyGen", schedule: Schedule) -> None:
+    def _adopt_for_heygen(self, heygen: HeyGen, schedule: Schedule) -> None:
         settings = self.settings
         if settings.heygen_api_key is not None and heygen.client.set_api_key(
             settings.heygen_api_key.get_secret_value()
@@ -115,7 +89,7 @@ class Services:
         heygen.planner.set_limits(schedule, settings.rate_limit)
         heygen.renewals.is_on = self.links.freshness is Freshness.ALWAYS
         if heygen.sweeps is not None:
-            heygen.sweeps.set_interval(_interval(settings))
+            heygen.sweeps.set_interval(sweep_interval(settings))
 
     async def exposition(self) -> tuple[bytes, str]:
         """The text of /metrics and its content type."""
@@ -152,8 +126,8 @@ async def open_services(
     webhook_secrets = WebhookSecrets(
         settings.signing_secrets, settings.webhook_secrets_file, clock, logs.hide
     )
-    client = await _open_client(settings, metrics, stack)
-    statuses = await _open_statuses(settings, repository, client) if client else None
+    client = await open_client(settings, metrics, stack)
+    statuses = await open_statuses(settings, repository, client) if client else None
     poller = Poller(
         repository,
         tracker,
@@ -179,7 +153,7 @@ async def open_services(
         services.archive = open_archiver(settings, repository, hosts, links, clock, metrics, owner=_owner())
         stack.push_async_callback(services.archive.stop, STOP_SECONDS)
     return (
-        replace(services, heygen=_heygen(services, client, statuses, clock))
+        replace(services, heygen=connect_heygen(services, client, statuses, clock))
         if client and statuses
         else services
     )
@@ -193,99 +167,6 @@ def _owner() -> str:
 async def _leave(poller: Poller) -> None:
     with suppress(StoreError):  # the others will miss us, only later
         await poller.account.leave()
-
-
-async def _open_client(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> HeyGenClient | None:
-    if settings.heygen_api_key is None:
-        return None
-    client = HeyGenClient(
-        settings.heygen_api_key.get_secret_value(),
-        settings.heygen_base_url,
-        rate_limit=settings.rate_limit,
-        concurrency=settings.concurrency,
-        timeout=settings.request_timeout,
-        asked=metrics.asked,
-    )
-    return await stack.enter_async_context(client)
-
-
-async def _open_statuses(settings: Settings, repository: Repository, client: HeyGenClient) -> StatusEndpoint:
-    async def switched(api: str) -> None:
-        await repository.remember(HEYGEN_API, api)
-
-    known = await repository.recall(HEYGEN_API)
-    return StatusEndpoint(client, settings.heygen_api, known=known, switched=switched)
-
-
-def _heygen(services: Services, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> HeyGen:
-    settings, repository, tracker = services.settings, services.repository, services.tracker
-    has_log = settings.heygen_api != v2.API_VERSION  # and a list
-    planner = Planner(
-        repository,
-        tracker,
-        tracker.facts,
-        statuses,
-        clock,
-        schedule=_schedule(settings),
-        rate_limit=settings.rate_limit,
-        hasten_at_start=not has_log,
-    )
-    creation = Creation(client, lambda: statuses.api, follows=settings.heygen_api == "auto")
-    submissions = Submissions(
-        repository.submissions, creation, tracker, clock, request_timeout=settings.request_timeout
-    )
-    watch = EndpointCheck(
-        Endpoints(client, clock),
-        LegacyEndpoints(client, clock),
-        repository,
-        repository,
-        url=settings.webhook_url,
-        has_secrets=lambda: bool(services.webhook_secrets.secrets()),
-    )
-    catch_up = sweeps = None
-    if has_log:
-        catch_up = _catch_up(services, client, statuses, clock)
-        sweeps = _sweeps(services, client, clock)
-    return HeyGen(
-        client, statuses, planner, submissions, watch, _renewals(services, client), catch_up, sweeps
-    )
-
-
-def _renewals(services: Services, client: HeyGenClient) -> Renewals:
-    metrics = services.metrics
-    return Renewals(
-        services.poller.renew,
-        lambda: client.is_idle,
-        metrics.link_renewed,
-        metrics.link_not_renewed,
-        is_on=services.links.freshness is Freshness.ALWAYS,
-    )
-
-
-def _catch_up(services: Services, client: HeyGenClient, statuses: StatusEndpoint, clock: Clock) -> CatchUp:
-    return CatchUp(
-        services.tracker,
-        services.tracker.facts,
-        services.repository,
-        EventLog(client),
-        services.repository,
-        clock,
-        statuses,
-        trusted=lambda: not services.tracker.facts.is_doubted,
-    )
-
-
-def _sweeps(services: Services, client: HeyGenClient, clock: Clock) -> Sweeps:
-    listing, adopt = TranslationList(client), services.settings.discover_adopt
-    discovery = Discovery(
-        services.tracker, listing, services.repository, clock, adopt, keep=lambda: services.retention.keep
-    )
-    return Sweeps(discovery, _interval(services.settings), clock)
-
-
-def _interval(settings: Settings) -> timedelta | None:
-    """Between two sweeps; None: there are none."""
-    return timedelta(seconds=settings.discover_interval) if settings.discover_interval else None
 
 
 def _keep(settings: Settings) -> Keep:

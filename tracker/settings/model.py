@@ -39,7 +39,9 @@ class Settings(BaseModel):
     )
 
     database_url: Secret = setting(
-        "sqlite:///tracker.db", "the database, as SQLAlchemy url", "postgresql://tracker@db.example/tracker"
+        "sqlite:///tracker.db",
+        "the database, as an SQLAlchemy URL",
+        "postgresql://tracker@db.example/tracker",
     )
     heygen_api_key: HeaderSecret | None = setting(
         None, "HeyGen's API key; without one nothing is polled", "your-key", live=True
@@ -64,7 +66,7 @@ class Settings(BaseModel):
     )
     webhook_url: EndpointUrl | None = setting(
         None,
-        "the public url of our webhook endpoint, so that it can be looked after",
+        "the public URL of this tracker's webhook endpoint; it is checked every hour",
         "https://tracker.example/webhooks/heygen",
     )
     callback_tokens: Annotated[list[Secret], BeforeValidator(parse_json)] = setting(
@@ -99,7 +101,10 @@ class Settings(BaseModel):
         600, "longest time between two polls of a translation", "600", live=True
     )
     max_staleness: Seconds = setting(
-        60, "longest time without a question about a translation younger than 30 minutes", "60", live=True
+        60,
+        "longest time between two status requests for a translation younger than 30 minutes",
+        "60",
+        live=True,
     )
     discover_adopt: Adopt = setting(
         "none",
@@ -111,7 +116,7 @@ class Settings(BaseModel):
     )
     keep_links_fresh: Literal["off", "on_demand", "always"] = setting(
         "on_demand",
-        "on_demand: links are renewed for whoever asks for them; always: also before they end; off: never",
+        "on_demand: renew links on request; always: also before they expire; off: never",
         "always",
         live=True,
     )
@@ -136,7 +141,9 @@ class Settings(BaseModel):
     )
     archive_max_bytes: Bytes = setting(20 * 2**30, "the largest file that is downloaded, in bytes", "20GiB")
     archive: ArchivePlace | None = setting(
-        None, "where finished files are kept: a folder, or s3://bucket/prefix; none: nowhere", "/srv/heygen"
+        None,
+        "where finished files are archived: a folder or s3://bucket/prefix; none: not archived",
+        "/srv/heygen",
     )
     archive_kinds: ArchiveKinds = setting(
         "video, audio, captions, srt, vtt", "the files that are kept of each translation", "video, srt"
@@ -170,17 +177,17 @@ class Settings(BaseModel):
         False, "whether the bucket may be reached without TLS, as on this machine", "false"
     )
     database_wait: Annotated[Seconds, Field(ge=0)] = setting(
-        60, "seconds that a start waits for a PostgreSQL server that does not answer", "300"
+        60, "seconds to wait at startup for a PostgreSQL server that does not answer", "300"
     )
     stop_timeout: Annotated[Seconds, Field(ge=3)] = setting(20, "seconds the daemon may take to stop", "20")
     sqlite_synchronous: Literal["full", "normal"] = setting(
-        "full", "full: what was answered survives a power cut; normal: a crash of the program", "full"
+        "full", "full: acknowledged data survives a power cut; normal: only a crash of the program", "full"
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "least serious event to log", "info", live=True
     )
     log_format: Literal["auto", "console", "json"] = setting(
-        "auto", "auto: JSON under systemd, else for people", "json"
+        "auto", "auto: JSON under systemd, else console", "json"
     )
 
     @model_validator(mode="after")
@@ -197,11 +204,11 @@ class Settings(BaseModel):
         if self.keep_delivery_bodies > self.keep_deliveries:
             raise SettingsError(
                 "TRACKER_KEEP_DELIVERY_BODIES: is larger than TRACKER_KEEP_DELIVERIES, "
-                "and a body goes with its delivery; example: 2d"
+                "but a body is deleted with its delivery; example: 2d"
             )
         if self.webhook_secret and "main" in self.webhook_secrets:
             raise SettingsError(
-                "TRACKER_WEBHOOK_SECRETS: main is TRACKER_WEBHOOK_SECRET's name; example: call it old"
+                "TRACKER_WEBHOOK_SECRETS: the name main belongs to TRACKER_WEBHOOK_SECRET; example: old"
             )
         self._check_archive()
         if not self.admin_listen.is_private and self.admin_token is None:
@@ -214,7 +221,7 @@ class Settings(BaseModel):
     def _check_archive(self) -> None:
         if (self.archive_s3_endpoint or "").startswith("http:") and not self.archive_s3_allow_http:
             raise SettingsError(
-                "TRACKER_ARCHIVE_S3_ENDPOINT: is not https, and everybody on the way could read the files; "
+                "TRACKER_ARCHIVE_S3_ENDPOINT: is not https: others on the network could read the files; "
                 "example: https://s3.example.com, or TRACKER_ARCHIVE_S3_ALLOW_HTTP=true"
             )
         if self.archive is None or not self.archive.bucket:
@@ -226,8 +233,8 @@ class Settings(BaseModel):
             )
         if (self.archive_s3_access_key is None) != (self.archive_s3_secret_key is None):
             raise SettingsError(
-                "TRACKER_ARCHIVE_S3_SECRET_KEY: belongs with TRACKER_ARCHIVE_S3_ACCESS_KEY, and one of them "
-                "is missing; example: both, or none of them"
+                "TRACKER_ARCHIVE_S3_SECRET_KEY: must be set together with TRACKER_ARCHIVE_S3_ACCESS_KEY; "
+                "example: set both or neither"
             )
 
     @property

@@ -52,7 +52,7 @@ def parse_address(value: object) -> object:
         return Address(path=value.removeprefix("unix:"))
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("is no address")
+        raise ValueError("is not an address")
     return Address(host=host.strip("[]"), port=int(port))
 
 
@@ -101,14 +101,14 @@ def check_header(secret: SecretStr) -> SecretStr:
     """An HTTP header carries it."""
     text = secret.get_secret_value()
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("has characters that no HTTP header can carry")
+        raise ValueError("has characters that are not allowed in an HTTP header")
     return secret
 
 
 def check_absolute(path: Path) -> Path:
     """The daemon and the verbs are started in different folders, and mean the same file."""
     if not path.is_absolute() or "\0" in str(path):
-        raise ValueError("is no absolute path of a file")
+        raise ValueError("is not an absolute path of a file")
     return path
 
 

@@ -52,7 +52,7 @@ def parse_url(database_url: str) -> URL:
         url.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise SettingsError(
-            "TRACKER_DATABASE_URL: not a database url; "
+            "TRACKER_DATABASE_URL: is not a database URL; "
             "examples: sqlite:///tracker.db, postgresql://user:password@host/tracker"
         ) from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):

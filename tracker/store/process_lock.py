@@ -28,7 +28,7 @@ def sole_runner(database_url: str) -> Iterator[None]:
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
             raise AlreadyRunningError(
                 f"another tracker (process {holder or 'unknown'}) already runs on {path.with_suffix('')}; "
-                "stop it first, or give this one a TRACKER_DATABASE_URL of its own"
+                "stop it first, or set TRACKER_DATABASE_URL to another database"
             )
         _sign(lock, path)
         yield
@@ -58,7 +58,7 @@ def _opened(path: Path) -> Iterator[int]:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be opened: {error.strerror}; the folder must exist and be writable"
+            f"{path} cannot be opened: {error.strerror}; make sure that the folder exists and is writable"
         ) from error
     try:
         yield lock
@@ -72,7 +72,7 @@ def _sign(lock: int, path: Path) -> None:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}; is the disk full?") from error
+        raise StoreError(f"{path} cannot be written: {error.strerror}; check the disk space") from error
 
 
 def _take_patiently(lock: int) -> bool:

@@ -322,7 +322,7 @@ async def test_what_will_never_work_is_not_tried_again(
         await stage.work(archiver)
 
     assert stage.rows("state, error, next_attempt_at") == [("failed", str(error), None)]
-    assert [(one["event"], one["log_level"]) for one in logs] == [("file not archived", "error")]
+    assert [(one["event"], one["log_level"]) for one in logs] == [("file not archived; gave up", "error")]
     stage.clock.advance(100 * HOUR)
     await stage.work(archiver)
     assert len(stage.files.asked) == 1
@@ -463,7 +463,7 @@ async def test_a_folder_that_is_away_pauses_everything_and_it_goes_on_by_itself(
 
     assert [one["event"] for one in logs if one["event"] != "file archived"] == [
         "archive paused",
-        "archive goes on",
+        "archive resumed",
     ]
     assert "make it, or mount its disk" in logs[0]["reason"]
     assert stage.rows("state, attempts") == [("archived", 0)] * 3
@@ -507,7 +507,7 @@ async def test_a_full_disk_pauses_all_and_it_goes_on_once_there_is_room(
 
     assert [one["event"] for one in logs if one["event"] != "file archived"] == [
         "archive paused",
-        "archive goes on",
+        "archive resumed",
     ]
     assert "TRACKER_ARCHIVE_MIN_FREE" in logs[0]["reason"]
     assert stage.rows("state, attempts") == [("archived", 0)] * 3

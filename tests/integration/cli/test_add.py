@@ -64,18 +64,18 @@ def test_standard_input_is_read_as_what_it_is(
     [
         ("good\nbad id\nalso good\nbad/id\n", ["line 2: 'bad id' is no", "line 4: 'bad/id' is no"]),
         ("good\na,b,c,d\n", ["line 2: has 4 columns"]),
-        ("video_translate_id,name\nabc,x\n", ["line 1: no column 'name'"]),
+        ("video_translate_id,name\nabc,x\n", ["line 1: unknown column 'name'"]),
         ("callback_id,title\n,lonely\n", ["line 2: name a video_translate_id or a callback_id"]),
         (
             '{"video_translate_id": "good"}\n{broken\n{"id": "x"}\n[]\n{"title": 5}\n',
             [
                 "line 2: is not JSON",
-                "line 3: no field 'id'",
+                "line 3: unknown field 'id'",
                 "line 4: is not an object",
                 "line 5: is not an object",
             ],
         ),
-        ("", ["standard input holds no ids"]),
+        ("", ["standard input has no ids"]),
         (b"\xff\xfe", ["standard input is not UTF-8"]),
         ("\n".join(f"bad {number}" for number in range(30)), ["line 1:", "line 10:", "and 20 more"]),
     ],

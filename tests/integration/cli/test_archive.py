@@ -77,7 +77,7 @@ def test_the_whole_history_gets_a_line_for_each_file_and_a_sum(archive: Archive)
     assert len(rows) >= 3
     assert sorted(ran.out.splitlines()) == sorted(archive.kept.lines())
     assert ran.err.splitlines() == [
-        f"{len(rows)} files are to be archived",
+        f"{len(rows)} files to archive",
         f"{len(rows)} files archived by this command, {decimal(size)}",
     ]
 
@@ -141,13 +141,13 @@ def test_a_file_that_is_too_large_is_named_with_the_setting(archive: Archive) ->
 @pytest.mark.parametrize(
     ("arguments", "settings", "code", "words"),
     [
-        ((), {}, 2, "name translations, or all with --all"),
-        (("x", "--all"), {}, 2, "name translations, or all with --all"),
-        (("--all", "--again"), {}, 2, "--again needs the ids"),
+        ((), {}, 2, "use either IDs or --all"),
+        (("x", "--all"), {}, 2, "use either IDs or --all"),
+        (("--all", "--again"), {}, 2, "--again: needs IDs"),
         (("nobody",), {}, 2, "'nobody' is not tracked"),
         (("--all",), {"archive": ""}, 2, "TRACKER_ARCHIVE is not set"),
         (("--all",), {"archive": "/no/such/folder"}, 3, "is no folder; make it, or mount its disk"),
-        (("--all", "--timeout", "0"), {}, 4, "not all were archived after 0 s"),
+        (("--all", "--timeout", "0"), {}, 4, "not all files were archived within 0 s"),
     ],
 )
 def test_wrong_input_ends_with_a_clear_error(

@@ -44,7 +44,7 @@ def test_people_are_told_what_was_copied_and_what_to_do_next(migrated: Program, 
         [table, "12"] for table in contents(server_url)
     ]
     assert ran.out.splitlines()[-1] == (
-        "copied from sqlite to postgresql, and compared; now set TRACKER_DATABASE_URL to the target"
+        "copied from sqlite to postgresql and verified; now set TRACKER_DATABASE_URL to the target"
     )
     assert contents(server_url) == contents(source_of(migrated))
 
@@ -81,7 +81,7 @@ def test_a_changed_text_is_named(migrated: Program, server_url: str) -> None:
     ran = migrated("copy-database", "--to", server_url)
 
     assert ran.code == 0
-    assert "warning: 25 texts held what the target cannot hold" in ran.err
+    assert "warning: 25 texts had characters that the target cannot store" in ran.err
     assert "  translations, row 20: callback_id\n  and 5 more; --json names 25" in ran.err
 
 
@@ -89,9 +89,9 @@ def test_a_changed_text_is_named(migrated: Program, server_url: str) -> None:
     ("to", "code", "told"),
     [
         ("mysql://somewhere/tracker", 2, "error: --to: "),
-        ("nothing", 2, "error: --to: not a database url; examples: sqlite:///"),
+        ("nothing", 2, "error: --to: is not a database URL; examples: sqlite:///"),
         ("sqlite:///{directory}/tracker.db", 2, "error: --to: names the database that is to be copied"),
-        ("sqlite:///{directory}/missing/tracker.db", 3, "the folder must exist and be writable"),
+        ("sqlite:///{directory}/missing/tracker.db", 3, "make sure that the folder exists and is writable"),
         ("postgresql://nobody@/tracker?host={directory}", 3, "error: the database cannot be reached: "),
     ],
 )

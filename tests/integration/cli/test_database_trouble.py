@@ -88,9 +88,7 @@ def name(postgresql: Server) -> Iterator[str]:
 def test_a_server_that_is_not_there(tracker: Program) -> None:
     url = f"postgresql://tracker:{PASSWORD}@127.0.0.1:9/tracker"
 
-    refused(
-        tracker, url, ALL, "cannot be reached", "Connection refused", "TRACKER_DATABASE_URL names its host"
-    )
+    refused(tracker, url, ALL, "cannot be reached", "Connection refused", "check host, port")
 
 
 def test_a_host_that_nobody_knows(tracker: Program) -> None:
@@ -104,7 +102,11 @@ def test_a_wrong_password(tracker: Program, postgresql: Server, name: str) -> No
     url = f"postgresql://guest:{PASSWORD}@/{name}?host={postgresql.folder}"
 
     refused(
-        tracker, url, ALL, 'password authentication failed for user "guest"', "TRACKER_DATABASE_URL names"
+        tracker,
+        url,
+        ALL,
+        'password authentication failed for user "guest"',
+        "check host, port, user, password",
     )
 
 
@@ -127,7 +129,7 @@ def test_a_server_that_is_read_only(tracker: Program, postgresql: Server, name: 
     """What only reads goes on; a daemon that could store nothing does not begin."""
     postgresql.execute(ENDED, name)
     postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    told = ("is read-only", "TRACKER_DATABASE_URL must name the primary server")
+    told = ("is read-only", "set TRACKER_DATABASE_URL to the primary server")
 
     refused(tracker, postgresql.url(name), WRITE, *told)
     refused(tracker, postgresql.url(name), {"down": ["migrate", "--to", "0001"]}, *told)
@@ -201,7 +203,7 @@ def test_a_folder_that_is_read_only(tracker: Program, folder: Path) -> None:
     url = f"sqlite:///{folder / 'tracker.db'}"
 
     lock = "tracker.db.lock cannot be opened: Permission denied"
-    refused_as_anybody(tracker, url, "run", lock, "must exist and be writable")
+    refused_as_anybody(tracker, url, "run", lock, "make sure that the folder exists and is writable")
     for verb in ("list", "add", "migrate"):
         refused_as_anybody(tracker, url, verb, "writable")
 
@@ -211,7 +213,7 @@ def test_a_file_that_is_read_only(tracker: Program, folder: Path) -> None:
 
     for verb in ("run", "add"):
         url = f"sqlite:///{folder / 'tracker.db'}"
-        refused_as_anybody(tracker, url, verb, "is read-only", "must be writable for this user")
+        refused_as_anybody(tracker, url, verb, "is read-only", "writable for this user")
 
 
 def test_a_folder_that_does_not_exist(tracker: Program) -> None:

@@ -163,13 +163,13 @@ def test_an_account_without_v3_is_told_so(migrated: Program, simulator: Simulato
 def test_v2_has_no_list(migrated: Program, simulator: SimulatorClient) -> None:
     ran = discover(migrated, simulator, heygen_api="v2")
     assert ran.code == 2
-    assert "TRACKER_HEYGEN_API: is v2, and only v3 has a list" in ran.err
+    assert "TRACKER_HEYGEN_API: is v2, which has no list of translations" in ran.err
 
 
 def test_without_a_key_nothing_can_be_asked(migrated: Program) -> None:
     ran = migrated("discover")
     assert ran.code == 2
-    assert "TRACKER_HEYGEN_API_KEY: is needed to discover" in ran.err
+    assert "TRACKER_HEYGEN_API_KEY: is required to discover" in ran.err
 
 
 @pytest.mark.parametrize("adopt", ["", "some", "prefix:"])

@@ -73,14 +73,14 @@ def test_people_read_who_changed_it_when(house: Program) -> None:
     ran = house("show", "bad-it")
     assert "No speech [at all]" in ran.out
     assert re.search(r"pending +failed +poll", ran.out)
-    assert house("show", "new-es").out.endswith("its status has not changed yet\n")
+    assert house("show", "new-es").out.endswith("no status changes yet\n")
 
 
 @pytest.mark.parametrize("verb", ["show", "reopen", "wait"])
 def test_what_is_not_tracked_is_told(house: Program, verb: str) -> None:
     ran = house(verb, "stranger")
     assert (ran.code, ran.out) == (2, "")
-    assert "error: 'stranger' is not tracked; tracker add starts it" in ran.err
+    assert "error: 'stranger' is not tracked; track it with `tracker add`" in ran.err
 
 
 def test_reopening_an_end_is_a_change_by_hand(house: Program) -> None:
@@ -97,7 +97,7 @@ def test_reopening_an_end_is_a_change_by_hand(house: Program) -> None:
 def test_only_what_has_ended_is_reopened(house: Program) -> None:
     ran = house("reopen", "going-de")
     assert ran.code == 2
-    assert "going-de is running: only what has ended can be reopened" in ran.err
+    assert "going-de is running; only finished translations can be reopened" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_waiting_answers_with_its_exit_code(
 ) -> None:
     ran = house("wait", *arguments)
     assert (ran.code, ran.out) == (code, out)
-    assert ("not all had ended after" in ran.err) == (code == 4)
+    assert ("not all translations finished within" in ran.err) == (code == 4)
 
 
 def test_programs_wait_for_rows(house: Program) -> None:
@@ -129,7 +129,7 @@ def test_programs_wait_for_rows(house: Program) -> None:
 
 
 def test_waiting_warns_where_no_daemon_runs(house: Program) -> None:
-    assert "no `tracker run` uses this database now" in house("wait", "good-fr").err
+    assert "no `tracker run` uses this database" in house("wait", "good-fr").err
 
 
 def test_without_a_terminal_each_change_is_a_line(house: Program) -> None:

@@ -12,10 +12,10 @@ def test_a_plan_is_sql_and_makes_nothing(tracker: Program) -> None:
     ran = tracker("migrate", "--plan")
 
     assert ran.code == 0
-    assert ran.out.startswith(f"-- the schema is not there yet; wanted: {NEWEST}\n")
+    assert ran.out.startswith(f"-- current schema: none; target: {NEWEST}\n")
     assert "\n-- 0001: The first schema: translations, deliveries with their bodies, changes" in ran.out
     assert "\n-- 0002: Submissions, and what the tracker remembers between runs.\n" in ran.out
-    assert ran.out.endswith("-- nothing of this was run; without --plan it is\n")
+    assert ran.out.endswith("-- nothing was run; run it without --plan\n")
     assert not tracker.path.exists()
     with sqlite3.connect(":memory:") as connection:
         connection.executescript(ran.out)
@@ -25,13 +25,13 @@ def test_a_plan_is_sql_and_makes_nothing(tracker: Program) -> None:
 def test_a_plan_without_anything_to_do_says_so(migrated: Program) -> None:
     ran = migrated("migrate", "--plan")
 
-    assert (ran.code, ran.out) == (0, f"-- the schema is {NEWEST}; wanted: {NEWEST}\n-- nothing to do\n")
+    assert (ran.code, ran.out) == (0, f"-- current schema: {NEWEST}; target: {NEWEST}\n-- nothing to do\n")
 
 
 def test_a_plan_shows_the_way_down(migrated: Program) -> None:
     ran = migrated("migrate", "--plan", "--to", "0001")
 
-    assert "\n-- 0002 taken back: Submissions, and what the tracker remembers between runs.\n" in ran.out
+    assert "\n-- 0002 (downgrade): Submissions, and what the tracker remembers between runs.\n" in ran.out
     assert "\nDROP TABLE submissions;\n" in ran.out
     assert migrated("migrate").out == f"the schema is up to date: {NEWEST}\n"
 
@@ -50,4 +50,4 @@ def test_a_plan_to_nowhere_is_wrong_input(migrated: Program) -> None:
     ran = migrated("migrate", "--plan", "--to", "0815")
 
     assert ran.code == 2
-    assert "there is no schema 0815" in ran.err
+    assert "there is no schema revision 0815" in ran.err

@@ -68,7 +68,7 @@ def test_a_refused_key_is_an_error_and_fails_no_translation(
     migrated.track(*simulator.create(["es", "de"]))
     ran = poll(migrated, simulator, key="wrong-key")
     assert ran.code == 1
-    assert "error: HeyGen does not answer this account now: key_rejected" in ran.err
+    assert "error: polling is paused for this account: key_rejected" in ran.err
     assert "TRACKER_HEYGEN_API_KEY" in ran.err
     assert "wrong-key" not in ran.err
     rows = migrated.query("SELECT status, claimed_by FROM translations")
@@ -88,4 +88,4 @@ def test_broken_answers_are_counted(migrated: Program, simulator: SimulatorClien
 def test_without_a_key_nothing_can_be_polled(migrated: Program) -> None:
     ran = migrated("poll")
     assert ran.code == 2
-    assert "error: TRACKER_HEYGEN_API_KEY: is needed to poll" in ran.err
+    assert "error: TRACKER_HEYGEN_API_KEY: is required to poll" in ran.err

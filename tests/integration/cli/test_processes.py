@@ -45,8 +45,8 @@ CASES = {
     "demo": Case("demo --directory tracker.db/demo", "error: ", code=3),
     "webhook register": Case(f"webhook register --url {URL}", "TRACKER_WEBHOOK_SECRET="),
     "webhook status": Case("webhook status", "no endpoint"),
-    "webhook rotate": Case("webhook rotate", "error: which endpoint is ours is not known", code=2),
-    "webhook remove": Case("webhook remove", "error: which endpoint is ours is not known", code=2),
+    "webhook rotate": Case("webhook rotate", "error: this tracker's endpoint is unknown", code=2),
+    "webhook remove": Case("webhook remove", "error: this tracker's endpoint is unknown", code=2),
 }
 
 

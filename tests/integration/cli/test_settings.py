@@ -44,8 +44,11 @@ def test_the_schema_goes_back_and_forth(migrated: Program) -> None:
 
     back = migrated("migrate", "--to", "0001")
     assert (back.code, back.err) == (0, "")
-    assert back.out == f"the schema is back at 0001, before: {newest}; what only {newest} holds is gone\n"
-    assert migrated("migrate", "--to", "0001").out == "the schema is 0001 already\n"
+    assert (
+        back.out
+        == f"the schema is now 0001, before: {newest}; data that only {newest} can store was deleted\n"
+    )
+    assert migrated("migrate", "--to", "0001").out == "the schema is already 0001\n"
     assert "older than this program's; run: tracker migrate" in migrated("list").err
     assert migrated("migrate", "--to", newest, "--json").json == {"before": "0001", "after": newest}
     assert migrated("list").code == 0
@@ -55,7 +58,7 @@ def test_the_schema_goes_back_and_forth(migrated: Program) -> None:
 def test_a_schema_that_nobody_knows_is_refused_with_those_there_are(migrated: Program, revision: str) -> None:
     ran = migrated("migrate", f"--to={revision}")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(f"error: there is no schema {revision}; this program knows 0001, 0002")
+    assert ran.err.startswith(f"error: there is no schema revision {revision}; known revisions: 0001, 0002")
     assert migrated("list").code == 0
 
 
@@ -74,7 +77,7 @@ def test_a_database_that_is_not_there_is_told_with_the_way_out(
 ) -> None:
     ran = tracker(*arguments, heygen_api_key="key")
     assert (ran.code, ran.out) == (3, "")
-    assert f"error: there is no database at {tracker.path}; `tracker migrate` makes it" in ran.err
+    assert f"error: there is no database at {tracker.path}; create it with `tracker migrate`" in ran.err
     assert not tracker.path.exists()
 
 
@@ -142,7 +145,7 @@ def test_quiet_says_what_is_wrong(tracker: Program) -> None:
     assert wrong.err.startswith("error: TRACKER_RATE_LIMIT: ")
     strange = tracker("check-config", "--quiet", rate_limits="5")
     assert (strange.code, strange.out) == (0, "")
-    assert "TRACKER_RATE_LIMITS is no setting of tracker" in strange.err
+    assert "TRACKER_RATE_LIMITS is not a setting" in strange.err
     assert tracker("check-config", "--quiet", database_url="mysql://h/d").code == 2
 
 
@@ -150,14 +153,14 @@ def test_an_empty_credential_is_told(tracker: Program) -> None:
     (tracker.directory / "tracker_heygen_api_key").touch()
     ran = tracker("check-config", "--json", credentials_directory=tracker.directory)
     assert ran.json["empty"] == ["tracker_heygen_api_key"]
-    assert "the credential tracker_heygen_api_key is empty, and counts as not set" in ran.err
+    assert "the credential tracker_heygen_api_key is empty and treated as not set" in ran.err
 
 
 def test_names_that_mean_nothing_are_reported(tracker: Program) -> None:
     ran = tracker("check-config", "--json", heygen_apikey="x", rate_limits=5)
     assert ran.code == 0
     assert ran.json["unknown"] == ["TRACKER_HEYGEN_APIKEY", "TRACKER_RATE_LIMITS"]
-    assert "TRACKER_HEYGEN_APIKEY is no setting of tracker" in ran.err
+    assert "TRACKER_HEYGEN_APIKEY is not a setting" in ran.err
 
 
 def test_a_file_of_settings_may_be_named_before_and_after_the_verb(tracker: Program) -> None:
@@ -191,8 +194,8 @@ def test_a_broken_file_of_settings_is_told(tracker: Program, text: str | None, t
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"database_url": "mysql://private:private@host/x"}, "not supported|not a database url"),
-        ({"database_url": "private nonsense"}, "TRACKER_DATABASE_URL: not a database url"),
+        ({"database_url": "mysql://private:private@host/x"}, "not supported|is not a database URL"),
+        ({"database_url": "private nonsense"}, "TRACKER_DATABASE_URL: is not a database URL"),
         ({"database_url": "sqlite://"}, "SQLite needs a file"),
         ({"callback_tokens": "private"}, "TRACKER_CALLBACK_TOKENS: is not JSON"),
         ({"admin_listen": "0.0.0.0:1"}, "TRACKER_ADMIN_TOKEN: is required"),
@@ -226,4 +229,4 @@ def test_the_daemon_names_each_wrong_setting_with_an_example(tracker: Program) -
     ran = tracker("run", rate_limit="fast", listen="8321")
     assert (ran.code, ran.out) == (2, "")
     assert "TRACKER_RATE_LIMIT: input should be a valid number" in ran.err
-    assert "TRACKER_LISTEN: is no address; example: 127.0.0.1:8321" in ran.err
+    assert "TRACKER_LISTEN: is not an address; example: 127.0.0.1:8321" in ran.err

@@ -95,7 +95,7 @@ def test_waiting_has_an_end(submit: Submitter) -> None:
     submit.simulator.set_faults("500")
     ran = submit(*VIDEO, "--language", "es", "--wait", "--timeout", "1")
     assert ran.code == 4
-    assert "not all had ended after 1 s" in ran.err
+    assert "not all translations finished within 1 s" in ran.err
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -138,7 +138,7 @@ def test_a_lost_answer_of_v3_is_found_out_later(submit: Submitter, fault: Any) -
     submit.simulator.set_faults(fault, routes=["create"])
     ran = submit(*VIDEO, "--language", "es", "--language", "de")
     assert ran.code == 1
-    assert "it is not known whether HeyGen received it" in ran.err
+    assert "unknown whether HeyGen received the request" in ran.err
     assert ran.out.count("not known yet") == 2
     assert (submit.state, len(submit.created)) == ("sent", 2)
     assert submit.rows("video_translate_id", "status") == [(None, "pending")] * 2
@@ -157,7 +157,7 @@ def test_waiting_goes_on_over_a_lost_answer(submit: Submitter) -> None:
     submit.simulator.set_faults("500_after", routes=["create"])
     ran = submit(*VIDEO, "--language", "es", "--wait", "--timeout", "1")
     assert ran.code == 4
-    assert "it is not known whether HeyGen received it" in ran.err
+    assert "unknown whether HeyGen received the request" in ran.err
 
 
 def test_a_lost_answer_of_v2_is_never_asked_for_again(submit: Submitter) -> None:
@@ -175,44 +175,47 @@ def test_a_lost_answer_of_v2_is_never_asked_for_again(submit: Submitter) -> None
 def test_what_never_left_is_kept_and_sent_later(submit: Submitter) -> None:
     ran = submit(*VIDEO, "--language", "es", heygen_base_url="http://127.0.0.1:9")
     assert (ran.code, submit.state) == (1, "planned")
-    assert "HeyGen has not got it" in ran.err
+    assert "not sent yet" in ran.err
 
 
 def test_a_refused_key_creates_nothing_and_keeps_the_order(submit: Submitter) -> None:
     ran = submit(*VIDEO, "--language", "es", heygen_api_key="wrong-key")
     assert (ran.code, submit.state, submit.created) == (1, "planned", [])
-    assert "HeyGen has not got it: HTTP 401" in ran.err
+    assert "not sent yet: HTTP 401" in ran.err
     assert "wrong-key" not in ran.err
 
 
 def test_without_a_key_nothing_is_stored(submit: Submitter) -> None:
     ran = submit(*VIDEO, "--language", "es", heygen_api_key=None)
     assert (ran.code, submit.rows("id")) == (2, [])
-    assert "TRACKER_HEYGEN_API_KEY: is needed to submit" in ran.err
+    assert "TRACKER_HEYGEN_API_KEY: is required to submit" in ran.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--language", "es"), "name one of --video-url, --asset-id and --proofread-id"),
-        ((*VIDEO, "--asset-id", "a", "--language", "es"), "exclude each other"),
+        (("--language", "es"), "use exactly one of --video-url, --asset-id and --proofread-id"),
+        (
+            (*VIDEO, "--asset-id", "a", "--language", "es"),
+            "use exactly one of --video-url, --asset-id and --proofread-id",
+        ),
         (VIDEO, "--language: name at least one"),
-        ((*VIDEO, "--language", "es", "--language", "es"), "--language 'es': is named twice"),
+        ((*VIDEO, "--language", "es", "--language", "es"), "--language 'es': appears twice"),
         ((*VIDEO, "--language", " "), "--language: must be text"),
         (
             ("--video-url", "talk.mp4?sig=s3cret", "--language", "es"),
-            "--video-url: is no http or https address",
+            "--video-url: is not an http or https URL",
         ),
         (("--proofread-id", "../x"), "--proofread-id '../x': HeyGen's ids have"),
-        (("--proofread-id", "p", "--language", "es"), "--language: the proofread has its own"),
-        (("--proofread-id", "p", "--title", "t"), "--title: the proofread has its own"),
+        (("--proofread-id", "p", "--language", "es"), "--language: cannot be used with --proofread-id"),
+        (("--proofread-id", "p", "--title", "t"), "--title: cannot be used with --proofread-id"),
         (
             (*VIDEO, "--language", "es", "--field", "title=x"),
-            "--field title: has a flag of its own: use --title",
+            "--field title: use the option --title",
         ),
-        ((*VIDEO, "--language", "es", "--field", "video_url=x"), "use --video-url"),
-        ((*VIDEO, "--language", "es", "--field", "x"), "--field 'x': is no NAME=VALUE"),
-        ((*VIDEO, "--language", "es", "--field", "x=1", "--field", "x=2"), "--field x: is named twice"),
+        ((*VIDEO, "--language", "es", "--field", "video_url=x"), "use the option --video-url"),
+        ((*VIDEO, "--language", "es", "--field", "x"), "--field 'x': is not NAME=VALUE"),
+        ((*VIDEO, "--language", "es", "--field", "x=1", "--field", "x=2"), "--field x: appears twice"),
         ((*VIDEO, "--language", "es", "--timeout", "3"), "--timeout: needs --wait"),
     ],
 )
@@ -239,7 +242,7 @@ def test_a_web_page_of_v2_may_hide_a_creation_and_is_not_followed(submit: Submit
     submit.simulator.set_retirement(v2="html")
     ran = submit(*VIDEO, "--language", "es", api="auto")
     assert (ran.code, submit.state, submit.created) == (1, "sent", [])
-    assert "it is not known whether HeyGen received it" in ran.err
+    assert "unknown whether HeyGen received the request" in ran.err
 
 
 def test_a_retired_v2_that_is_a_setting_names_the_way_out(submit: Submitter) -> None:

@@ -226,7 +226,7 @@ def test_another_file_is_not_printed(tracker: Program) -> None:
 
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(
-        "error: there is no file ../pyproject.toml to print; there are tracker.service,"
+        "error: there is no file ../pyproject.toml to print; choose one of tracker.service,"
     )
 
 

@@ -69,7 +69,7 @@ def test_an_endpoint_is_registered_and_its_secret_kept(webhook: Webhook) -> None
     assert (ran.code, ran.err) == (0, "")
     assert (one.url, one.events, one.status) == (URL, OUR_EVENTS, "enabled")
     assert ran.out == (
-        f"endpoint {one.endpoint_id} is registered: {URL}\nits secret is in {webhook.path}, named heygen\n"
+        f"endpoint {one.endpoint_id} is registered: {URL}\nits secret is stored in {webhook.path} as heygen\n"
     )
     assert (webhook.secrets["heygen"]["secret"], webhook.secrets["heygen"]["endpoint_id"]) == (
         one.secret,
@@ -93,7 +93,7 @@ def test_a_second_time_changes_nothing(webhook: Webhook) -> None:
     ran = webhook("register", "--url", URL)
 
     assert (ran.code, ran.err) == (0, "")
-    assert "was registered already: " in ran.out
+    assert "was already registered: " in ran.out
     assert (webhook.endpoint, webhook.path.read_text()) == (before, kept)
 
 
@@ -153,7 +153,7 @@ def test_another_url_leaves_the_endpoint_before_to_people(webhook: Webhook) -> N
     ran = webhook("register", "--url", f"{URL}/new", "--name", "new")
 
     assert ran.code == 0
-    assert f"`tracker webhook remove {before}` ends it" in ran.out
+    assert f"remove it with `tracker webhook remove {before}`" in ran.out
     assert webhook.remembered["url"] == f"{URL}/new"
     assert len(webhook.simulator.endpoints()) == 2
 
@@ -161,7 +161,7 @@ def test_another_url_leaves_the_endpoint_before_to_people(webhook: Webhook) -> N
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("http://tracker.example/x", "must come by https"),
+        ("http://tracker.example/x", "must be https"),
         ("ftp://tracker.example/x", "is not the url of a webhook endpoint"),
         ("tracker.example", "is not the url of a webhook endpoint"),
         ("https://user:hunter2@tracker.example/x", "is not the url of a webhook endpoint"),
@@ -201,14 +201,14 @@ def test_a_name_that_is_taken_is_refused_first(webhook: Webhook) -> None:
     ran = webhook("register", "--url", URL, "--name", "main", webhook_secret="whsec_a")
 
     assert (ran.code, ran.out) == (2, "")
-    assert "--name main: is a secret's name in the settings" in ran.err
+    assert "--name main: is the name of a secret in the settings" in ran.err
     assert webhook.simulator.endpoints() == []
 
 
 def test_without_a_key_or_a_url_it_is_said_what_lacks(webhook: Webhook) -> None:
     for settings, told in (
-        ({"heygen_api_key": None}, "TRACKER_HEYGEN_API_KEY: is needed"),
-        ({}, "--url: name where HeyGen reaches this tracker"),
+        ({"heygen_api_key": None}, "TRACKER_HEYGEN_API_KEY: is required"),
+        ({}, "--url: the public URL of this tracker is required"),
     ):
         ran = webhook("register", **settings)
         assert (ran.code, ran.out) == (2, "")
@@ -281,8 +281,8 @@ def heygen() -> Iterator[HeyGen]:
 @pytest.mark.parametrize(
     ("verb", "told"),
     [
-        (("register", "--url", URL), "may be registered all the same: `tracker webhook status` tells"),
-        (("rotate", "ep"), "may be rotated all the same: run it again"),
+        (("register", "--url", URL), "may be registered; check with `tracker webhook status`"),
+        (("rotate", "ep"), "may have been rotated; run `tracker webhook rotate` again"),
     ],
 )
 def test_an_answer_that_was_lost_is_told_with_a_way_out(
@@ -315,7 +315,7 @@ def test_a_registration_without_a_secret_says_how_to_get_one(webhook: Webhook, h
     ran = webhook("register", "--url", URL, heygen_base_url=heygen.url)
 
     assert (ran.code, webhook.remembered["endpoint_id"]) == (1, "ep")
-    assert "HeyGen told no secret: `tracker webhook rotate ep` makes one" in ran.err
+    assert "HeyGen returned no secret; create one with `tracker webhook rotate ep`" in ran.err
 
 
 def test_a_repair_that_heygen_refuses_is_told_with_a_way_out(webhook: Webhook, heygen: HeyGen) -> None:
@@ -323,7 +323,7 @@ def test_a_repair_that_heygen_refuses_is_told_with_a_way_out(webhook: Webhook, h
     ran = webhook("register", "--url", URL, heygen_base_url=heygen.url)
 
     assert ran.code == 1
-    assert "HeyGen does not let it be repaired: HTTP 400: no such field" in ran.err
+    assert "HeyGen refused the repair: HTTP 400: no such field" in ran.err
     assert "`tracker webhook remove ep`, then `tracker webhook register`" in ran.err
 
 
@@ -354,7 +354,7 @@ def test_a_name_that_cannot_be_is_refused(webhook: Webhook, name: str) -> None:
 
 def test_one_whose_secret_was_lost_gets_another(webhook: Webhook) -> None:
     webhook.simulator.set_webhook(URL, "whsec_lost")
-    assert "its secret cannot be read again" in webhook("register", "--url", URL).err
+    assert "HeyGen does not show its secret again" in webhook("register", "--url", URL).err
 
     assert webhook("rotate").code == 0
     assert webhook.secrets["heygen"]["secret"] == webhook.endpoint.secret
@@ -375,7 +375,7 @@ def test_a_legacy_endpoint_is_registered_after_heygen_knocked(webhook: Webhook, 
     assert webhook.remembered["legacy"] is True
     assert webhook.secrets["heygen"]["secret"] == webhook.endpoint.secret
     assert webhook("status").code == 0
-    assert "HeyGen rotates no secret of a legacy endpoint" in webhook("rotate").err
+    assert "HeyGen cannot rotate the secret of a legacy endpoint" in webhook("rotate").err
     change(webhook, webhook.endpoint.endpoint_id, {"status": "disabled"})
     again = webhook("register", "--url", heygen.url, "--legacy")
     assert (again.code, "a legacy endpoint cannot be repaired" in again.err) == (1, True)
@@ -490,7 +490,7 @@ def test_the_delivery_rate_is_that_of_the_latest_ends(webhook: Webhook) -> None:
     ran = webhook("status", "--json")
 
     assert (ran.code, ran.json["delivery"]) == (0, {"ends": 20, "by_webhook": 10, "rate": 0.5})
-    assert "webhooks reported 10 of the latest 20 ends first" in webhook("status").out
+    assert "webhooks came first for 10 of the last 20 completions" in webhook("status").out
 
 
 def test_others_endpoints_are_none_of_our_business(webhook: Webhook) -> None:
@@ -512,7 +512,7 @@ def test_after_a_rotation_both_secrets_are_valid_for_a_day(webhook: Webhook) -> 
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == (
         f"endpoint {webhook.endpoint.endpoint_id} has a new secret\n"
-        f"its secret is in {webhook.path}, named heygen\n"
+        f"its secret is stored in {webhook.path} as heygen\n"
     )
     assert webhook.endpoint.secret != previous
     [before] = [name for name in webhook.secrets if name != "heygen"]
@@ -541,7 +541,7 @@ def test_a_secret_that_was_set_by_hand_is_left_to_people(webhook: Webhook) -> No
     ran = webhook("rotate", webhook_url=URL, webhook_secret="whsec_by_hand")
 
     assert ran.code == 0
-    assert "leave the previous secret where it is set for 24 hours more" in ran.out
+    assert "keep the previous secret in the settings for 24 hours" in ran.out
     assert webhook.secrets["heygen"]["secret"] == webhook.endpoint.secret
     used = {"main": "whsec_by_hand", "heygen": webhook.secrets["heygen"]["secret"]}
     for secret in ("whsec_by_hand", webhook.endpoint.secret or ""):
@@ -564,7 +564,7 @@ def test_nobody_guesses_which_one_is_ours(webhook: Webhook, verb: str) -> None:
     ran = webhook(verb)
 
     assert (ran.code, ran.out) == (2, "")
-    assert "which endpoint is ours is not known" in ran.err
+    assert "this tracker's endpoint is unknown" in ran.err
     assert webhook.endpoint.secret == "whsec_other"
 
 
@@ -590,7 +590,7 @@ def test_one_that_heygen_lost_can_be_removed_all_the_same(webhook: Webhook) -> N
     ran = webhook("remove")
 
     assert (ran.code, webhook.remembered) == (0, None)
-    assert "HeyGen did not have it any more" in ran.out
+    assert "HeyGen had already removed it" in ran.out
 
 
 def test_a_stranger_is_named_as_such(webhook: Webhook) -> None:

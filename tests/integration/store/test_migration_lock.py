@@ -41,10 +41,10 @@ def test_who_holds_a_table_is_named_with_the_way_out(postgresql: Server, engines
 
     told = str(refused.value)
     assert told.startswith(
-        "a migration waited 2 times 0.2 s for a lock, and gave up; translations is held by"
+        "the migration waited 2 times 0.2 s for a lock and gave up; translations is held by"
     )
     assert f"process {number} (user tests, a report, for " in told
-    assert told.endswith(f"end it, or SELECT pg_terminate_backend({number}), and run it again")
+    assert told.endswith(f"end it, or SELECT pg_terminate_backend({number}); then run the migration again")
 
 
 def test_several_who_hold_a_table_are_counted(postgresql: Server, engines: Engines, name: str) -> None:

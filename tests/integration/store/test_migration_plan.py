@@ -66,5 +66,5 @@ def test_each_migration_is_a_transaction_of_its_own_on_postgresql() -> None:
 
 
 def test_a_revision_that_nobody_knows_is_refused(either: Engines) -> None:
-    with pytest.raises(InputError, match="there is no schema 0815; this program knows 0001, 0002"):
+    with pytest.raises(InputError, match="there is no schema revision 0815; known revisions: 0001, 0002"):
         plan.plan(either.reader, "0815")

@@ -145,7 +145,7 @@ def test_two_at_once_beside_a_long_transaction_end_with_one_schema(newer: Newer,
     assert [process.returncode for process in both] == [0, 0], said
     began = sorted(json.loads(out)["before"] for out, _ in said)
     assert began == [NEWEST, "9001"]
-    assert any("another migration is under way" in err for _, err in said)
+    assert any("waiting for another migration" in err for _, err in said)
 
 
 def test_the_newer_version_shows_its_plan(newer: Newer, old: Storage) -> None:

@@ -96,7 +96,7 @@ def test_each_migration_goes_back_and_forth_around_data(
 def test_a_revision_that_nobody_knows_is_refused_before_anything_happens(
     engines: Engines, path: Path
 ) -> None:
-    with pytest.raises(InputError, match="there is no schema 0815; this program knows 0001, 0002"):
+    with pytest.raises(InputError, match="there is no schema revision 0815; known revisions: 0001, 0002"):
         migrations.migrate(engines.writer, "0815")
     assert not path.exists()
 

@@ -110,7 +110,7 @@ def test_a_wrong_statement_becomes_a_store_error_without_the_statement(opened: O
         lambda connection: connection.exec_driver_sql("INSERT INTO secrets VALUES (1)")
     )
 
-    with pytest.raises(StoreError, match=r"^the database did not do it: no such table: secrets$"):
+    with pytest.raises(StoreError, match=r"^database error: no such table: secrets$"):
         failed.result(DEADLINE)
 
 

@@ -212,7 +212,7 @@ def test_a_manager_that_is_gone_stops_nobody(listener: Listener) -> None:
     with capture_logs() as events:
         manager.ready()
 
-    assert [(one["event"], one["message"]) for one in events] == [("systemd not told", "READY=1")]
+    assert [(one["event"], one["message"]) for one in events] == [("systemd not notified", "READY=1")]
 
 
 def test_where_nobody_listens_nobody_is_told() -> None:

@@ -157,7 +157,7 @@ def test_other_addresses_are_refused() -> None:
     ]:
         assert (
             refusal(listen=written)
-            == "TRACKER_LISTEN: is no address; example: 127.0.0.1:8321 or unix:/run/tracker.sock"
+            == "TRACKER_LISTEN: is not an address; example: 127.0.0.1:8321 or unix:/run/tracker.sock"
         )
 
 
@@ -206,7 +206,7 @@ def test_a_bucket_needs_a_place_to_gather_and_both_of_its_keys_or_none() -> None
     bucket = {"archive": "s3://films", "archive_spool": "/var/spool"}
     for name in ("archive_s3_access_key", "archive_s3_secret_key"):
         assert refusal(**bucket, **{name: "hunter2"}).startswith(
-            "TRACKER_ARCHIVE_S3_SECRET_KEY: belongs with"
+            "TRACKER_ARCHIVE_S3_SECRET_KEY: must be set together with"
         )
     both = settings(**bucket, archive_s3_access_key="AKIA-hunter2", archive_s3_secret_key="hunter2-secret")
     assert "hunter2" not in str(redacted(both))
@@ -388,7 +388,10 @@ def test_values_that_do_not_agree_are_refused() -> None:
             {"poll_min_interval": "20m"},
             "TRACKER_POLL_MIN_INTERVAL: is larger than TRACKER_POLL_MAX_INTERVAL; example: ",
         ),
-        ({"webhook_secret": "a", "webhook_secrets": '{"main": "b"}'}, "TRACKER_WEBHOOK_SECRETS: main is "),
+        (
+            {"webhook_secret": "a", "webhook_secrets": '{"main": "b"}'},
+            "TRACKER_WEBHOOK_SECRETS: the name main belongs to ",
+        ),
         (
             {"admin_listen": "0.0.0.0:8322"},
             "TRACKER_ADMIN_TOKEN: is required while TRACKER_ADMIN_LISTEN is 0.0.0.0:8322; example: ",
@@ -399,7 +402,7 @@ def test_values_that_do_not_agree_are_refused() -> None:
         ),
         (
             {"keep_deliveries": "3d"},
-            "TRACKER_KEEP_DELIVERY_BODIES: is larger than TRACKER_KEEP_DELIVERIES, and a body goes with its ",
+            "TRACKER_KEEP_DELIVERY_BODIES: is larger than TRACKER_KEEP_DELIVERIES, but a body is deleted ",
         ),
     ]:
         assert refusal(**environ).startswith(named)

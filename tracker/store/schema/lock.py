@@ -66,7 +66,10 @@ def sole_migrator(writer: Engine) -> Iterator[Connection]:
         told = False
         while not _take(keeper):
             if not told:
-                log.warning("another migration is under way", advice="waiting for its end")
+                log.warning(
+                    "waiting for another migration",
+                    advice="it continues when the other migration has finished",
+                )
             told = True
             time.sleep(LOOK_SECONDS)
         yield keeper
@@ -104,8 +107,8 @@ def with_patience(
                 connection.invalidate()  # what was set for its session is for nobody else
             holders = list(keeper.execute(HOLDERS, {"since": patience.seconds}))
     raise StoreError(
-        f"a migration waited {patience.attempts} times {patience.seconds:g} s for a lock, and gave up; "
-        f"{_in_the_way(holders)}, and run it again"
+        f"the migration waited {patience.attempts} times {patience.seconds:g} s for a lock and gave up; "
+        f"{_in_the_way(holders)}; then run the migration again"
     )
 
 
@@ -137,7 +140,7 @@ def _lift_limits(connection: Connection, *, lock_timeout: float, local: bool) ->
 def _in_the_way(holders: list[Row[tuple[object, ...]]]) -> str:
     """Who holds the tables for longer than we waited, the longest first, and what to do about it."""
     if not holders:
-        return "who held it has let it go by now: wait for a calmer hour"
+        return "the lock is free now: wait until the database is less busy"
     first = holders[0]
     if first.pid is None:
         return f"{first.relations} is held by a prepared transaction: end it, see pg_prepared_xacts"

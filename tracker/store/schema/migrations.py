@@ -44,7 +44,7 @@ def wanted_revision(to: str | None) -> str:
     known = known_revisions()
     wanted = to or known[-1]
     if wanted not in known:
-        raise InputError(f"there is no schema {wanted}; this program knows {', '.join(known)}")
+        raise InputError(f"there is no schema revision {wanted}; known revisions: {', '.join(known)}")
     return wanted
 
 
@@ -108,7 +108,7 @@ def _set_foreign_keys(connection: Connection, state: str) -> None:
 def _refuse_orphans(connection: Connection) -> None:
     if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
         raise StoreError(
-            "a migration would leave rows that refer to nothing; nothing was changed, please report it"
+            "the migration would leave rows with broken foreign keys; nothing was changed; please report it"
         )
 
 
@@ -126,6 +126,6 @@ def check_writable(writer: Engine) -> None:
         read_only = connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
     if read_only:
         raise StoreError(
-            "the database is read-only; TRACKER_DATABASE_URL must name the primary server, "
-            "and default_transaction_read_only be off"
+            "the database is read-only; set TRACKER_DATABASE_URL to the primary server, "
+            "and default_transaction_read_only to off"
         )
