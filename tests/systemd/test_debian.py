@@ -67,9 +67,7 @@ def test_it_is_removed_also_where_the_units_are_gone_and_its_python_too(bare_box
         "systemctl stop tracker.socket; rm -r /etc/systemd/system/tracker* /opt/tracker/lib/python3*"
     )
 
-    bare_box.shell(
-        f"{APT} install --reinstall {package}"
-    )  # as after an upgrade of Debian's Python
+    bare_box.shell(f"{APT} install --reinstall {package}")  # as after an upgrade of Debian's Python
     assert bare_box.shell("/opt/tracker/bin/tracker --version").stdout == f"tracker {OLD}\n"
     bare_box.shell("systemctl stop tracker.socket; rm -r /etc/systemd/system/tracker*")
 

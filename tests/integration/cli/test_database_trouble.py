@@ -102,7 +102,11 @@ def test_a_wrong_password(tracker: Program, postgresql: Server, name: str) -> No
     url = f"postgresql://guest:{PASSWORD}@/{name}?host={postgresql.folder}"
 
     refused(
-        tracker, url, ALL, 'password authentication failed for user "guest"', "check host, port, user, password"
+        tracker,
+        url,
+        ALL,
+        'password authentication failed for user "guest"',
+        "check host, port, user, password",
     )
 
 
