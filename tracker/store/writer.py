@@ -136,7 +136,7 @@ class Writer:
     def _commit_alone(self, work: _Work) -> None:
         """A transaction of its own, again where another program was quicker."""
         failure: Exception = StoreError(
-            "the database did not do it: other programs kept changing the same row"
+            "database error: other programs kept changing the same row; try again"
         )
         for _ in range(ATTEMPTS):
             try:

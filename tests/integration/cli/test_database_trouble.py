@@ -224,7 +224,7 @@ def test_a_folder_that_does_not_exist(tracker: Program) -> None:
         url,
         {"migrate": ["migrate"], "add": ["add", ID]},
         "unable to open database file",
-        "must exist",
+        "make sure that the folder in TRACKER_DATABASE_URL exists",
     )
 
 
