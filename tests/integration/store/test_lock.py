@@ -87,7 +87,7 @@ def test_postgresql_needs_no_lock() -> None:
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     (tmp_path / "tracker.db.lock").symlink_to("/dev/full")
     with (
-        pytest.raises(StoreError, match=r"tracker.db.lock cannot be written.*is the disk full"),
+        pytest.raises(StoreError, match=r"tracker.db.lock cannot be written.*check the disk space"),
         sole_runner(f"sqlite:///{tmp_path / 'tracker.db'}"),
     ):
         pass
@@ -95,7 +95,9 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(StoreError, match=r"missing/tracker.db.lock cannot be opened.*must exist"),
+        pytest.raises(
+            StoreError, match=r"missing/tracker.db.lock cannot be opened.*make sure that the folder e"
+        ),
         sole_runner(f"sqlite:///{tmp_path / 'missing' / 'tracker.db'}"),
     ):
         pass
