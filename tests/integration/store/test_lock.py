@@ -96,7 +96,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(
-            StoreError, match=r"missing/tracker.db.lock cannot be opened.*make sure that the folder e"
+            StoreError, match=r"missing/tracker.db.lock cannot be opened.*make sure that the folder"
         ),
         sole_runner(f"sqlite:///{tmp_path / 'missing' / 'tracker.db'}"),
     ):
