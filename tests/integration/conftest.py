@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.databases import write_migrated
+from tests.integration.look_alike import receiver_fixture, start_fixture  # noqa: F401 - fixtures
 from tracker.daemon.database import open_database
 from tracker.daemon.wiring import Services, open_services
 from tracker.settings import Settings

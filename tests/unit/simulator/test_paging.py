@@ -1,4 +1,4 @@
-"""Pages: all objects once, in order, whatever is added in front of them meanwhile."""
+"""Pages: each object once, in order, even while objects are added in front."""
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,7 @@ def request(query: str) -> Request:
 
 
 @given(objects=places, added=places, limit=st.integers(1, 100))
-def test_the_pages_are_the_whole_and_a_token_stands_additions_in_front(
-    objects: set[int], added: set[int], limit: int
-) -> None:
+def test_pages_are_complete_while_objects_are_added(objects: set[int], added: set[int], limit: int) -> None:
     page, following = cut(sorted(objects), int, asked(request(f"limit={limit}")))
     grown = sorted({place for place in added if place < page[0]} | objects)
     pages = page
@@ -28,12 +26,12 @@ def test_the_pages_are_the_whole_and_a_token_stands_additions_in_front(
     assert pages == sorted(objects)
 
 
-def test_without_a_question_the_first_few_are_meant() -> None:
+def test_an_empty_query_asks_for_the_first_page() -> None:
     assert asked(request("")) == asked(request("token=")) == Asked(USUAL, None)
 
 
 @pytest.mark.parametrize("query", ["limit=01000", "limit=%C2%B2", "token=5", f"token={token(5)[:-5]}"])
-def test_a_question_that_makes_no_sense_is_refused_by_name(query: str) -> None:
+def test_a_refusal_names_the_invalid_parameter(query: str) -> None:
     with pytest.raises(Refusal) as raised:
         asked(request(query))
     assert (raised.value.http_status, raised.value.param) == (400, query.partition("=")[0])

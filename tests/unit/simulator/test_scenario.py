@@ -1,4 +1,4 @@
-"""Scenarios: what may be written in a file, and that the same scenario draws the same fates."""
+"""Scenarios: what a file may contain, and that a seed always draws the same fates."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from tracker.simulator.scenario import FateRule, Scenario, load_scenario
 
 
 @given(seed=st.integers(), index=st.integers(0, 10_000), rate=st.floats(0, 0.25))
-def test_the_same_seed_and_number_give_the_same_fate(seed: int, index: int, rate: float) -> None:
+def test_the_same_seed_draws_the_same_fates(seed: int, index: int, rate: float) -> None:
     first, second = (Scenario(seed=seed, webhook_lost=rate, failure_rate=rate) for _ in range(2))
     assert first.fate(index) == second.fate(index)
     ruled = Scenario(seed=seed, webhook_lost=rate, failure_rate=rate, fates=(FateRule(pending_seconds=9),))
     assert ruled.fate(0) == first.fate(0).model_copy(update={"pending_seconds": 9})
 
 
-def test_a_rate_of_one_is_certain_and_a_rate_of_zero_never() -> None:
+def test_a_rate_of_1_always_happens_and_a_rate_of_0_never() -> None:
     certain = Scenario(failure_rate=1, webhook_reordered=1, url_delay_rate=1, not_found_rate=1)
     for index in range(100):
         fate, never = certain.fate(index), Scenario().fate(index)
@@ -28,7 +28,7 @@ def test_a_rate_of_one_is_certain_and_a_rate_of_zero_never() -> None:
         assert (fate.not_found_seconds, never.not_found_seconds) == (3, 0)
 
 
-def test_toml_and_json_files_say_the_same_and_flags_override_them(tmp_path: Path) -> None:
+def test_toml_and_json_files_are_equal_and_flags_override_them(tmp_path: Path) -> None:
     toml, as_json = tmp_path / "a.toml", tmp_path / "a.json"
     toml.write_text('seed = 7\npending_seconds = [1, 2.5]\n[[fates]]\noutcome = "failed"\n')
     as_json.write_text(json.dumps({"seed": 7, "pending_seconds": [1, 2.5], "fates": [{"outcome": "failed"}]}))
@@ -50,9 +50,7 @@ def test_toml_and_json_files_say_the_same_and_flags_override_them(tmp_path: Path
         ("seed = ", "not TOML"),
     ],
 )
-def test_an_error_names_the_file_the_key_the_problem_and_an_example(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_an_error_names_the_file_and_the_problem(tmp_path: Path, text: str, problem: str) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(text)
     with pytest.raises(InputError) as raised:
@@ -61,7 +59,7 @@ def test_an_error_names_the_file_the_key_the_problem_and_an_example(
     assert "wrong.toml" in str(raised.value)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_error_names_an_unreadable_file(tmp_path: Path) -> None:
     file = tmp_path / "wrong.json"
     for text in ("{", "[]", "[" * 100_000):
         file.write_text(text)
