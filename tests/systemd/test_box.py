@@ -92,7 +92,8 @@ def _state(box: TrackerBox) -> list[str]:
     return box.shell(
         f"find {folders} -maxdepth 2 -type d -printf '%p %m %u\\n' -o -printf '%p %m %u %s\\n' | sort;"
         "cat /etc/tracker/tracker.toml /etc/passwd /etc/group /etc/hosts; ls /var/lib /var/lib/private;"
-        "systemctl list-units --no-legend --plain 'tracker*' 'of-the-test*'; ps -eo args > /run/args; sort /run/args"
+        "systemctl list-units --no-legend --plain 'tracker*' 'of-the-test*';"
+        "ps -eo args > /run/args; sort /run/args"
     ).stdout.splitlines()
 
 
