@@ -64,6 +64,7 @@ def with_store(config: Path | None, work: Callable[[Repository], Awaitable[T]]) 
     async def run(settings: Settings) -> T:
         engines = open_existing(settings)
         async with AsyncExitStack() as stack:
+            stack.enter_context(engines)
             return await work(await open_store(engines, stack))
 
     loaded = read_settings(config)

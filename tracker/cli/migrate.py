@@ -24,15 +24,13 @@ def migrate(config: Config = None, to: To = None, plan: Plan = False, as_json: A
     """Upgrade the database schema, or downgrade it for an older version of tracker."""
     loaded = read_settings(config)
     configure_logs(loaded, level="warning")
-    engines = open_database(loaded.settings)
-    if plan:
-        print_plan(migration_plan.plan(engines.reader, to), as_json=as_json)
-        engines.dispose()
-        return
-    alone = sole_runner(loaded.settings.database_url.get_secret_value()) if to else nullcontext()
-    with alone:  # a daemon would go on with a schema that is no longer there
-        before, after = migrations.migrate(engines.writer, to)
-    engines.dispose()
+    with open_database(loaded.settings) as engines:
+        if plan:
+            print_plan(migration_plan.plan(engines.reader, to), as_json=as_json)
+            return
+        alone = sole_runner(loaded.settings.database_url.get_secret_value()) if to else nullcontext()
+        with alone:  # a running daemon would need the schema that is no longer there
+            before, after = migrations.migrate(engines.writer, to)
     if as_json:
         print_json({"before": before, "after": after})
     elif before == after:

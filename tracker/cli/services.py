@@ -9,6 +9,7 @@ from typing import TypeVar
 from tracker.cli.database import configure_logs, missing_file, open_existing, read_settings
 from tracker.daemon.database import open_database
 from tracker.daemon.wiring import Services, open_services
+from tracker.errors import StoreError
 from tracker.settings import Settings
 from tracker.store.engine import Engines
 
@@ -23,6 +24,7 @@ def with_services(
     async def run(settings: Settings) -> T:
         engines = open_or_create(settings) if create else open_existing(settings)
         async with AsyncExitStack() as stack:
+            stack.enter_context(engines)
             return await work(await open_services(settings, engines, stack))
 
     loaded = read_settings(config)
@@ -37,5 +39,9 @@ def open_or_create(settings: Settings) -> Engines:
     if is_new:
         from tracker.store.schema import migrations
 
-        migrations.migrate(engines.writer)
+        try:
+            migrations.migrate(engines.writer)
+        except StoreError:
+            engines.dispose()
+            raise
     return engines

@@ -92,8 +92,8 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         if self._read is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
-        with sole_runner(self._settings.database_url.get_secret_value()):
-            engines = open_database(self._settings)
+        alone = sole_runner(self._settings.database_url.get_secret_value())
+        with alone, open_database(self._settings) as engines:
             await Startup(self._manager, self._stop, self._settings.database_wait).prepare(engines)
             if not self._stop.is_set():
                 await self._open(engines)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -33,12 +33,19 @@ TIME_OUTS = (
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """`writer` begins every transaction with the write lock; `reader` cannot write."""
+    """`writer` begins every transaction with the write lock; `reader` cannot write. A context manager."""
 
     writer: Engine
     reader: Engine
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
+
     def dispose(self) -> None:
+        """Close the connections; those in use are closed when they are given back."""
         self.writer.dispose()
         self.reader.dispose()
 

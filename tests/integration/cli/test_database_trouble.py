@@ -62,13 +62,6 @@ def is_clear(ran: Ran, words: tuple[str, ...]) -> bool:
     )
 
 
-# A program that ends leaves its connections to the operating system; in this process they live until they
-# are collected.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*psycopg.Connection.* was deleted while still open:ResourceWarning"
-)
-
-
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
     """No connection of a program that has ended outlives its test."""

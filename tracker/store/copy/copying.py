@@ -30,7 +30,7 @@ from tracker.store.copy.guards import (
     standing_still,
     take,
 )
-from tracker.store.engine import Engines, open_engines
+from tracker.store.engine import open_engines
 from tracker.store.process_lock import sole_runner
 from tracker.store.schema import revisions
 from tracker.store.writer import translated
@@ -72,9 +72,9 @@ def copy_database(source_url: str, target_url: str, tell: Callable[[Step], None]
     cannot be copied. Whatever ends it before its end leaves the target's tables empty.
     """
     refuse_itself(source_url, target_url)
-    with sole_runner(source_url), sole_runner(target_url), _opened(source_url) as source:
+    with sole_runner(source_url), sole_runner(target_url), open_engines(source_url) as source:
         revisions.check(source.reader)
-        with translated(), _opened(target_url) as target, standing_still(source.writer) as reading:
+        with translated(), open_engines(target_url) as target, standing_still(source.writer) as reading:
             refuse_orphans(reading)
             prepare(target.writer)
             with target.writer.begin() as writing:
@@ -137,15 +137,6 @@ class _Copying:
                 yield from map(convert, some)
                 self._done += len(some)
                 self._tell(Step(doing, table.name, self._done, self._total))
-
-
-@contextmanager
-def _opened(url: str) -> Iterator[Engines]:
-    engines = open_engines(url)
-    try:
-        yield engines
-    finally:
-        engines.dispose()
 
 
 @contextmanager
