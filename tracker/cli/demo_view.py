@@ -105,9 +105,8 @@ def _summary(told: dict[str, Any]) -> str:
         if told["right"]
         else f"[red]{wrong} of {len(rows)} translations are wrong[/]"
     )
-    return (
-        f"\nFaults: {webhooks} webhooks, {later} delayed url, {failed} failed translations. Result: {result}."
-    )
+    faults = f"{webhooks} webhooks, {later} delayed url, {failed} failed translations"
+    return f"\nFaults: {faults}.\nResult: {result}."
 
 
 class PlainLines(ChangeLines):
