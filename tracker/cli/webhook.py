@@ -8,7 +8,7 @@ import typer
 from tracker.cli.command import Verb, Verbs
 from tracker.cli.common import AsJson, Config, Exit, err, out, print_json, print_table
 from tracker.cli.services import with_services
-from tracker.cli.webhook_registration import NAME, Done, RequestHandler
+from tracker.cli.webhook_registration import NAME, Done, WebhookRegistration
 from tracker.daemon.wiring import Services
 from tracker.polling.endpoint_check import ADVICE
 
@@ -57,7 +57,7 @@ def register(
     """
 
     async def work(services: Services) -> Done:
-        return await RequestHandler(services).register(url, name, legacy=legacy)
+        return await WebhookRegistration(services).register(url, name, legacy=legacy)
 
     done = with_services(config, work, create=True)
     repaired = f", repaired: {', '.join(done.repaired)}" if done.repaired else ""
@@ -69,7 +69,7 @@ def status(config: Config = None, as_json: AsJson = False) -> None:
     """Show the endpoints at HeyGen and the known secrets. Exit code 1: there is a problem."""
 
     async def work(services: Services) -> dict[str, Any]:
-        return await RequestHandler(services).status()
+        return await WebhookRegistration(services).status()
 
     found = with_services(config, work)
     if as_json:
@@ -86,7 +86,7 @@ def rotate(endpoint_id: EndpointId = None, config: Config = None, as_json: AsJso
     """
 
     async def work(services: Services) -> Done:
-        return await RequestHandler(services).rotate(endpoint_id)
+        return await WebhookRegistration(services).rotate(endpoint_id)
 
     done = with_services(config, work, create=True)
     _end(done, f"endpoint {done.endpoint_id} has a new secret", as_json=as_json)
@@ -98,7 +98,7 @@ def remove(
     """Remove an endpoint at HeyGen; its secret stays valid for 24 hours."""
 
     async def work(services: Services) -> Done:
-        return await RequestHandler(services).remove(endpoint_id, legacy=legacy)
+        return await WebhookRegistration(services).remove(endpoint_id, legacy=legacy)
 
     done = with_services(config, work, create=True)
     _end(done, f"endpoint {done.endpoint_id} is removed", as_json=as_json)

@@ -40,14 +40,12 @@ class Done:
     problems: list[str] = field(default_factory=list)
 
 
-class RequestHandler:
+class WebhookRegistration:
     """The endpoints at HeyGen, the secrets here, and the memory of which endpoint is ours."""
 
     def __init__(self, services: Services) -> None:
         if services.heygen is None:
-            raise SettingsError(
-                "TRACKER_HEYGEN_API_KEY: is required for requests to HeyGen; example: your-key"
-            )
+            raise SettingsError("TRACKER_HEYGEN_API_KEY: is required to call HeyGen; example: your-key")
         self._services = services
         self._url = services.settings.webhook_url
         self._v3 = Endpoints(services.heygen.client, clock)
